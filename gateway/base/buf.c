@@ -1,0 +1,107 @@
+#include "buf.h"
+
+#include "mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void
+buf_fini(struct buf *buf)
+{
+    free(buf->data);
+    *buf = (struct buf){0};
+}
+
+char *
+buf_reserve(struct buf *buf, size_t more)
+{
+    size_t wanted;
+    check(!__builtin_add_overflow(buf->size, more, &wanted));
+    if (wanted > buf->capacity) {
+        size_t capacity = buf->capacity < 64 ? 64 : buf->capacity;
+        while (capacity < wanted) {
+            check(!__builtin_mul_overflow(capacity, 2, &capacity));
+        }
+        buf->data = mem_realloc(buf->data, capacity);
+        buf->capacity = capacity;
+    }
+    return buf->data + buf->size;
+}
+
+void
+buf_append(struct buf *buf, struct bytes bytes)
+{
+    if (bytes.size > 0) {
+        memcpy(buf_reserve(buf, bytes.size), bytes.data, bytes.size);
+        buf->size += bytes.size;
+    }
+}
+
+void
+buf_append_string(struct buf *buf, const char *string)
+{
+    buf_append(buf, bytes_of_string(string));
+}
+
+void
+buf_append_char(struct buf *buf, char c)
+{
+    *buf_reserve(buf, 1) = c;
+    buf->size++;
+}
+
+void
+buf_append_int64(struct buf *buf, int64_t value)
+{
+    char digits[24];
+    char *end = digits + sizeof digits;
+    char *p = end;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--p = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (value < 0) {
+        *--p = '-';
+    }
+    buf_append(buf, bytes_of(p, (size_t)(end - p)));
+}
+
+void
+buf_vprintf(struct buf *buf, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int size = vsnprintf(NULL, 0, format, args);
+    check(size >= 0);
+    char *to = buf_reserve(buf, (size_t)size + 1);
+    vsnprintf(to, (size_t)size + 1, format, again);
+    va_end(again);
+    buf->size += (size_t)size;
+}
+
+void
+buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(buf, format, args);
+    va_end(args);
+}
+
+const char *
+buf_string(struct buf *buf)
+{
+    *buf_reserve(buf, 1) = '\0';
+    return buf->data;
+}
+
+char *
+buf_take_string(struct buf *buf)
+{
+    buf_string(buf);
+    char *string = buf->data;
+    *buf = (struct buf){0};
+    return string;
+}

@@ -1,0 +1,123 @@
+/*
+ * The durable primitive: an append-only log of records, addressed by position.
+ *
+ * The same code is the journal of received messages, a named stream, a sink's backlog and the
+ * dead letters. It knows bytes, not messages: what topic and payload mean is the caller's.
+ *
+ * A *position* is the byte address of a record in the log's whole life: a segment file is named
+ * by the position of its first byte, so a position is found without an index, grows for ever, and
+ * stays the same when damaged bytes lie before it. The byte layout is in journal.c.
+ *
+ * One writer (locked), any number of readers, in any processes. Readers see a record as soon as
+ * it is written (page cache), not only when it is synced.
+ *
+ * Threads: a journal or reader belongs to one thread at a time, except journal_sync(), which may
+ * run beside journal_append() on another thread (that is what the interval policy does).
+ */
+#ifndef HEADGATE_STORE_JOURNAL_H
+#define HEADGATE_STORE_JOURNAL_H
+
+#include "base/diag.h"
+#include "base/os.h"
+
+enum record_flag {
+    RECORD_QOS = 3,           /* two bits: the QoS it was received with */
+    RECORD_RETAINED = 4,
+    RECORD_DUP = 8,
+    RECORD_TIME_UNSYNCED = 16, /* the wall clock was not synchronised on arrival */
+};
+
+struct record {
+    uint64_t position; /* set by the journal */
+    uint64_t next;     /* position behind this record; set by the journal */
+    int64_t time_us;   /* wall clock on arrival, microseconds since 1970, strictly increasing */
+    unsigned flags;    /* enum record_flag */
+    struct bytes topic;
+    struct bytes props; /* the caller's encoding; empty for none */
+    struct bytes payload;
+};
+
+enum journal_sync { JOURNAL_SYNC_NEVER, JOURNAL_SYNC_INTERVAL, JOURNAL_SYNC_ALWAYS };
+
+struct journal_options {
+    const struct os *os;
+    const char *dir;       /* created when missing */
+    int64_t segment_bytes; /* a new segment begins when the current one has reached this size */
+    int64_t record_max_bytes;
+    enum journal_sync sync; /* ALWAYS: journal_append() returns after the sync */
+};
+
+struct journal;
+
+/*
+ * Opens for writing, creates when empty, and recovers: a torn tail is cut; damaged bytes in the
+ * middle stay where they are (readers report them as a gap). What recovery did is a warning in
+ * `diags`. Fails with DIAG_BUSY when another process writes this log.
+ */
+bool journal_open(struct journal **out, const struct journal_options *options,
+                  struct diag_list *diags) MUST_CHECK;
+
+/* Seals nothing, syncs (unless NEVER), closes. Accepts NULL. */
+void journal_close(struct journal *journal);
+
+/*
+ * Appends one record with a single write; sets `position`, `next`, and raises `time_us` where
+ * needed so that it is larger than that of the record before. On false nothing is in the log (a
+ * short write has been cut off again), and the next append may succeed (disk full is not final).
+ */
+bool journal_append(struct journal *journal, struct record *record, struct diag_list *diags)
+        MUST_CHECK;
+
+/* Everything appended before is on the medium. After a failed sync the log refuses appends. */
+bool journal_sync(struct journal *journal, struct diag_list *diags) MUST_CHECK;
+
+/* Cuts the log off at `tail`, a position returned before; for backlogs ahead of a checkpoint. */
+bool journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags) MUST_CHECK;
+
+/* The position behind the last record: where the next one will be. May be read by any thread. */
+uint64_t journal_tail(const struct journal *journal);
+
+/*
+ * Unlinks whole segments that lie before `position`; the newest stays. By directory, because the
+ * reader that decides is often another process than the writer.
+ */
+bool journal_trim(const struct os *os, const char *dir, uint64_t position,
+                  struct diag_list *diags) MUST_CHECK;
+
+/* Bytes that the log's segments take on disk, and its first position; 0 for an empty log. */
+struct journal_extent {
+    uint64_t first;
+    uint64_t bytes;
+    unsigned segments;
+};
+bool journal_extent(const struct os *os, const char *dir, struct journal_extent *out,
+                    struct diag_list *diags) MUST_CHECK;
+
+/* ---- reading ---- */
+
+struct journal_reader;
+
+enum journal_read {
+    JOURNAL_RECORD, /* `out` is filled; its bytes are borrowed until the next call */
+    JOURNAL_END,    /* nothing complete before the limit yet; call again later */
+    JOURNAL_GAP,    /* damaged or missing bytes [position, next) were passed over */
+    JOURNAL_ERROR,  /* the operating system said no: diags; call again to retry */
+};
+
+/* `from` = 0 or before the first segment: starts at the oldest record. */
+bool journal_reader_open(struct journal_reader **out, const struct os *os, const char *dir,
+                         uint64_t from, struct diag_list *diags) MUST_CHECK;
+void journal_reader_close(struct journal_reader *reader);
+
+/*
+ * The next record before `limit`. Bytes before `limit` are known to be complete, so that a bad
+ * record there is damage; with UINT64_MAX a bad record at the very end is an END (a writer may be
+ * in the middle of it).
+ */
+enum journal_read journal_reader_next(struct journal_reader *reader, uint64_t limit,
+                                      struct record *out, struct diag_list *diags);
+
+/* Where the next call continues. */
+uint64_t journal_reader_position(const struct journal_reader *reader);
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * The door of the rule language: text in, rows out.
+ *
+ * rules/ is a pure library: no clock, no files, no threads, no I/O. A rule file is parsed and
+ * compiled once into read-only programs; running one takes a message and gives output payloads
+ * out of an arena. Programs may be shared by threads; a `struct rule_message` belongs to one.
+ *
+ * Language: topic SQL, the AWS IoT SQL of version 2016-03-23 (reference: AWS IoT developer guide,
+ * "AWS IoT SQL reference"), in statements ended by ';':
+ *
+ *   INSERT INTO 'topic/${template}', table_name, ...  SELECT ... FROM 'filter' [WHERE ...];
+ *   CREATE RULE name [WITH ('option' = 'value', ...)] AS INSERT INTO ... ;
+ *   CREATE TABLE name [(column TYPE, ...)] WITH ('connector' = 'driver', 'option' = 'value', ...);
+ *   CREATE FUNCTION name AS 'source.c' LANGUAGE C [WITH ('option' = 'value', ...)];
+ *
+ * Quoted = an MQTT topic; bare = a declared table or function, as target and as source.
+ * A rule without a name of its own is named after its file: hot, hot.2, hot.3, ...
+ */
+#ifndef HEADGATE_RULES_RULE_H
+#define HEADGATE_RULES_RULE_H
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+struct rule; /* a compiled program, read-only */
+
+/* 'name' = 'value' of a WITH clause, with the value's place for messages. */
+struct rule_option {
+    struct bytes name;
+    struct bytes value;
+    struct diag_place place;
+};
+
+struct rule_column {
+    struct bytes name;
+    struct bytes type; /* as written, upper case, without spaces: DOUBLE, VARCHAR(6), TIMESTAMP(3) */
+    struct diag_place place;
+};
+
+enum rule_relation_kind { RULE_TABLE, RULE_FUNCTION };
+
+/* A declared table or function. */
+struct rule_relation {
+    enum rule_relation_kind kind;
+    struct bytes name;
+    struct bytes source; /* of a function: AS 'source' */
+    const struct rule_column *columns;
+    size_t column_count;
+    const struct rule_option *options; /* without 'connector' */
+    size_t option_count;
+    struct bytes connector; /* tables: the 'connector' option; functions: "handler" */
+    struct diag_place place; /* of its name */
+};
+
+enum rule_target_kind { RULE_TARGET_TOPIC, RULE_TARGET_RELATION };
+
+struct rule_target {
+    enum rule_target_kind kind;
+    struct bytes text; /* the topic template as written, or the relation's name */
+    struct diag_place place;
+};
+
+/* Everything that a file says. All memory is the file's own arena. */
+struct rule_file {
+    struct arena arena;
+    struct bytes name; /* as shown in messages: etc/rules.d/hot.sql */
+    struct bytes text; /* own copy */
+    const struct rule_relation *relations;
+    size_t relation_count;
+    struct rule *const *rules;
+    size_t rule_count;
+};
+
+/*
+ * Parses and compiles a file. `path` is for messages, and its base name without the ending names
+ * the rules. All errors of the file are reported, not only the first (recovery at ';'). On false
+ * there is at least one error and `*out` is untouched; warnings may come with true.
+ * Names of tables are not resolved here: they may be declared in another file.
+ */
+bool rule_file_parse(struct rule_file **out, struct bytes path, struct bytes text,
+                     struct diag_list *diags) MUST_CHECK;
+void rule_file_free(struct rule_file *file);
+
+/* ---- what a rule is ---- */
+
+enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
+
+struct rule_info {
+    struct bytes name;
+    enum rule_source_kind source_kind;
+    struct bytes source; /* topic filter or relation name */
+    struct diag_place source_place;
+    const struct rule_target *targets;
+    size_t target_count;
+    const struct rule_option *options; /* of CREATE RULE ... WITH */
+    size_t option_count;
+    struct bytes text; /* the statement as written */
+    struct diag_place place;
+};
+
+const struct rule_info *rule_info(const struct rule *rule);
+
+/* ---- running ---- */
+
+/*
+ * A message on its way through the rules. The payload is parsed at most once, when the first rule
+ * asks for a field, and shared by all rules. Everything a rule makes lives in `arena` until the
+ * caller resets it.
+ */
+struct rule_message {
+    struct arena *arena;
+    struct bytes topic;
+    struct bytes payload;
+    int64_t time_us;   /* arrival; timestamp() is this in milliseconds */
+    uint64_t seed;     /* for rand() and newuuid(): the same message gives the same values */
+    unsigned qos;
+
+    struct rule_payload *parsed; /* set by the library; NULL at first */
+};
+
+enum rule_verdict {
+    RULE_MATCHED,    /* `out` holds the row */
+    RULE_FILTERED,   /* WHERE was false */
+    RULE_UNDEFINED,  /* WHERE was Undefined: a field was missing or of a wrong type */
+    RULE_NOTHING,    /* SELECT VALUE gave Undefined: there is no payload to send */
+    RULE_FAILED,     /* could not be evaluated: `reason` */
+};
+
+struct rule_row {
+    struct bytes payload;        /* JSON text, or the raw bytes for SELECT * of a non-JSON payload */
+    const struct bytes *targets; /* one a target: the topic with templates filled in, or the name */
+    bool payload_is_json;
+    const char *reason; /* with RULE_FAILED: static text */
+};
+
+/* Whether a message's payload is JSON, and if not why (static text). Parses if needed. */
+bool rule_message_is_json(struct rule_message *message, const char **reason);
+
+enum rule_verdict rule_run(const struct rule *rule, struct rule_message *message,
+                           struct rule_row *out);
+
+#endif
