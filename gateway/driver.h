@@ -151,7 +151,7 @@ struct driver_env {
 struct gateway_paths {
     const char *executable;   /* this binary: workers are exec'ed from it */
     const char *handlers_dir; /* sources of CREATE FUNCTION ... AS 'file.c' */
-    const struct broker_options *broker; /* how to reach the local broker (gateway/config.h) */
+    struct bytes config_text; /* for child processes: config_print(); holds secrets */
 };
 
 enum health_state { HEALTH_OK, HEALTH_WAITING, HEALTH_FAILED };
