@@ -13,20 +13,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Between fork and exec: only async-signal-safe calls. Descriptors may overlap, so move up first. */
+/*
+ * Between fork and exec: only async-signal-safe calls. The wanted numbers may be taken by other
+ * descriptors of the list, so all move up out of the way first.
+ */
 static _Noreturn void
-become(const char *executable, const char *const *argv, int socket_fd, int inherit, pid_t parent)
+become(const char *executable, const char *const *argv, const int *fds, size_t fd_count,
+       pid_t parent)
 {
-    int high_socket = fcntl(socket_fd, F_DUPFD, CHILD_SOCKET_FD + 2);
-    int high_inherit = inherit < 0 ? -1 : fcntl(inherit, F_DUPFD, CHILD_SOCKET_FD + 2);
+    int moved[CHILD_INHERIT_MAX + 1];
     int nothing = open("/dev/null", O_RDONLY);
-    bool ready = dup2(nothing, STDIN_FILENO) >= 0 && dup2(high_socket, CHILD_SOCKET_FD) >= 0;
-    unsigned first_unused = CHILD_SOCKET_FD + 1;
-    if (inherit >= 0) {
-        ready = ready && dup2(high_inherit, CHILD_SOCKET_FD + 1) >= 0;
-        first_unused++;
+    bool ready = dup2(nothing, STDIN_FILENO) >= 0;
+    for (size_t i = 0; i < fd_count; i++) {
+        moved[i] = fcntl(fds[i], F_DUPFD, CHILD_SOCKET_FD + (int)fd_count);
     }
-    ready = ready && close_range(first_unused, ~0U, 0) == 0;
+    for (size_t i = 0; i < fd_count; i++) {
+        ready = ready && dup2(moved[i], CHILD_SOCKET_FD + (int)i) >= 0;
+    }
+    ready = ready && close_range((unsigned)(CHILD_SOCKET_FD + (int)fd_count), ~0U, 0) == 0;
     ready = ready && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
     sigset_t none;
     sigemptyset(&none);
@@ -38,18 +42,23 @@ become(const char *executable, const char *const *argv, int socket_fd, int inher
 }
 
 bool
-child_spawn(struct child *out, const char *executable, const char *const *argv, int inherit,
-            struct diag_list *diags)
+child_spawn(struct child *out, const char *executable, const char *const *argv,
+            const int *inherit, size_t inherit_count, struct diag_list *diags)
 {
     int sockets[2];
+    check(inherit_count <= CHILD_INHERIT_MAX);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0) {
         diag_io_error(diags, errno, "socketpair");
         return false;
     }
+    int fds[CHILD_INHERIT_MAX + 1] = {sockets[1]};
+    for (size_t i = 0; i < inherit_count; i++) {
+        fds[i + 1] = inherit[i];
+    }
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        become(executable, argv, sockets[1], inherit, parent);
+        become(executable, argv, fds, inherit_count + 1, parent);
     }
     int fork_error = errno;
     close(sockets[1]);

@@ -14,7 +14,7 @@
 
 #include <sys/types.h>
 
-enum { CHILD_SOCKET_FD = 3 };
+enum { CHILD_SOCKET_FD = 3, CHILD_INHERIT_MAX = 4 };
 
 struct child {
     pid_t pid;
@@ -22,11 +22,11 @@ struct child {
 };
 
 /*
- * Starts `executable` with `argv` (argv[0] included, NULL-terminated). `inherit` is one more
- * descriptor to hand over as CHILD_SOCKET_FD + 1, or -1. The environment is the parent's.
+ * Starts `executable` with `argv` (argv[0] included, NULL-terminated). `inherit` are more
+ * descriptors to hand over, as CHILD_SOCKET_FD + 1, + 2, ... The environment is the parent's.
  */
-bool child_spawn(struct child *out, const char *executable, const char *const *argv, int inherit,
-                 struct diag_list *diags) MUST_CHECK;
+bool child_spawn(struct child *out, const char *executable, const char *const *argv,
+                 const int *inherit, size_t inherit_count, struct diag_list *diags) MUST_CHECK;
 
 /* Whether it has ended; then `*status` is as of waitpid() and the process is reaped. */
 bool child_has_ended(struct child *child, int *status);

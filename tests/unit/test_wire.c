@@ -87,23 +87,27 @@ frames_cross_a_socket_whole(void **state)
 }
 
 static void
-a_child_has_one_socket_and_is_stopped(void **state)
+a_child_has_what_it_was_given_and_is_stopped(void **state)
 {
     const char *const argv[] = {"sh", "-c", "ls /proc/self/fd >&3; exec sleep 60", NULL};
     struct diag_list diags = {0};
     struct child child;
     struct arena arena = {0};
-    assert_true(child_spawn(&child, "/bin/sh", argv, -1, &diags));
+    int inherit[2];
+    assert_int_equal(pipe(inherit), 0);
+    assert_true(child_spawn(&child, "/bin/sh", argv, inherit, 2, &diags));
     char listed[100] = {0};
     ssize_t n = 0;
     for (int64_t until = os_posix.mono_us(&os_posix) + 5000000;
-         n < 8 && os_posix.mono_us(&os_posix) < until;) {
+         n < 12 && os_posix.mono_us(&os_posix) < until;) {
         ssize_t more = read(child.fd, listed + n, sizeof listed - 1 - (size_t)n);
         assert_true(more > 0);
         n += more;
     }
-    /* 0 to 3, and the directory that ls itself reads */
-    assert_string_equal(listed, "0\n1\n2\n3\n4\n");
+    /* 0 to 5, and the directory that ls itself reads */
+    assert_string_equal(listed, "0\n1\n2\n3\n4\n5\n6\n");
+    close(inherit[0]);
+    close(inherit[1]);
     int status = 0;
     assert_false(child_has_ended(&child, &status));
     child_stop(&child, 10);
@@ -122,7 +126,7 @@ main(void)
             cmocka_unit_test(short_input_fails_and_stays_failed),
             cmocka_unit_test(crc32c_is_castagnoli),
             cmocka_unit_test(frames_cross_a_socket_whole),
-            cmocka_unit_test(a_child_has_one_socket_and_is_stopped),
+            cmocka_unit_test(a_child_has_what_it_was_given_and_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
