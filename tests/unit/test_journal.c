@@ -454,6 +454,15 @@ only_segment(struct crash_disk *disk)
     return crash_disk_file(disk, "log/00000000000000000000.seg");
 }
 
+/* Behind the tail there is nothing but zeros. */
+static void
+assert_blank_behind(const struct buf *file, uint64_t offset)
+{
+    for (size_t i = offset; i < file->size; i++) {
+        assert_int_equal(file->data[i], 0);
+    }
+}
+
 static void
 a_torn_tail_is_cut_at_every_byte(void **state)
 {
@@ -478,6 +487,14 @@ a_torn_tail_is_cut_at_every_byte(void **state)
             struct reading reading = read_all(options.os);
             assert_numbers(&reading, 0, 5);
             journal = must_open(&options);
+            struct diag_list diags = {0};
+            struct record tiny = {.payload = BYTES("")};
+            assert_true(journal_append(journal, &tiny, &diags));
+            diag_list_fini(&diags);
+            if (boots == 0) {
+                assert_blank_behind(only_segment(disk), tiny.next);
+            }
+            assert_true(journal_cut(journal, tiny.position, &diags));
             append_range(journal, 5, 8);
             journal_close(journal);
             reading = read_all(options.os);
@@ -713,6 +730,171 @@ a_file_without_header_is_an_unfinished_creation(void **state)
     }
 }
 
+/* Its previous end is not known before its header is there. */
+static void
+a_segment_that_is_being_created_is_no_gap(void **state)
+{
+    struct crash_disk *disk = crash_disk_new(14);
+    struct journal_options options = options_for(crash_disk_os(disk));
+    struct journal *journal = must_open(&options);
+    append_range(journal, 0, 5);
+    char path[64];
+    path_of(SEGMENT_BYTES, path);
+    crash_disk_put(disk, path, BYTES(""));
+    struct reading reading = read_all(options.os);
+    assert_numbers(&reading, 0, 5);
+    assert_int_equal(reading.gaps, 0);
+    journal_close(journal);
+    crash_disk_free(disk);
+}
+
+static void
+a_foreign_newest_segment_does_not_take_over(void **state)
+{
+    struct crash_disk *disk = crash_disk_new(14);
+    struct crash_disk *other = crash_disk_new(98);
+    struct journal_options options = options_for(crash_disk_os(disk));
+    struct journal_options foreign = options_for(crash_disk_os(other));
+    struct journal *journal = must_open(&foreign);
+    append_range(journal, 0, 100);
+    journal_close(journal);
+    uint64_t bases[100];
+    size_t count;
+    char path[64];
+    list_segment_bases(foreign.os, bases, &count);
+    path_of(bases[count - 1], path);
+
+    journal = must_open(&options);
+    append_range(journal, 0, 5);
+    journal_close(journal);
+    crash_disk_put(disk, path, buf_bytes(crash_disk_file(other, path)));
+    journal = must_open(&options);
+    append_range(journal, 5, 10);
+    journal_close(journal);
+    struct reading reading = read_all(options.os);
+    assert_numbers(&reading, 0, 10);
+    assert_int_equal(reading.gaps, 2); /* up to the stranger, and the stranger */
+    crash_disk_free(disk);
+    crash_disk_free(other);
+}
+
+/* A disk on which a read sees garbage in a range, a few times: as a read beside a write may. */
+struct racing_os {
+    struct os os;
+    const struct os *inner;
+    uint64_t from, to;
+    int left;
+};
+
+static ssize_t
+racing_pread(const struct os *os, int fd, void *out, size_t size, int64_t offset)
+{
+    struct racing_os *racing = (struct racing_os *)(uintptr_t)os;
+    ssize_t n = racing->inner->pread(racing->inner, fd, out, size, offset);
+    if (racing->left > 0 && n > 64) {
+        racing->left--;
+        for (uint64_t at = racing->from; at < racing->to; at++) {
+            if (at >= (uint64_t)offset && at < (uint64_t)offset + (uint64_t)n) {
+                ((char *)out)[at - (uint64_t)offset] = 'x';
+            }
+        }
+    }
+    return n;
+}
+
+static int
+racing_open(const struct os *os, const char *path, int flags, mode_t mode)
+{
+    const struct os *inner = ((const struct racing_os *)os)->inner;
+    return inner->open(inner, path, flags, mode);
+}
+
+static int
+racing_close(const struct os *os, int fd)
+{
+    const struct os *inner = ((const struct racing_os *)os)->inner;
+    return inner->close(inner, fd);
+}
+
+static int64_t
+racing_size(const struct os *os, int fd)
+{
+    const struct os *inner = ((const struct racing_os *)os)->inner;
+    return inner->size(inner, fd);
+}
+
+static int
+racing_list(const struct os *os, const char *path, void (*each)(void *context, const char *name),
+            void *context)
+{
+    const struct os *inner = ((const struct racing_os *)os)->inner;
+    return inner->list(inner, path, each, context);
+}
+
+static void
+a_write_seen_by_half_is_no_damage(void **state)
+{
+    struct crash_disk *disk = crash_disk_new(14);
+    struct journal_options options = options_for(crash_disk_os(disk));
+    struct journal *journal = must_open(&options);
+    append_range(journal, 0, 10);
+    struct reading all = read_all(options.os);
+    for (int left = 1; left < 4; left++) {
+        struct racing_os racing = {
+                .os = {.open = racing_open, .close = racing_close, .pread = racing_pread,
+                       .size = racing_size, .list = racing_list},
+                .inner = options.os,
+                .from = all.positions[4] + 3,
+                .to = all.positions[5] - 2,
+                .left = left,
+        };
+        struct diag_list diags = {0};
+        struct journal_reader *reader = NULL;
+        struct record record;
+        assert_true(journal_reader_open(&reader, &racing.os, dir, 0, &diags));
+        for (uint64_t n = 0; n < 10;) {
+            enum journal_read result = journal_reader_next(reader, UINT64_MAX, &record, &diags);
+            assert_true(result == JOURNAL_RECORD || result == JOURNAL_END || left > 2);
+            if (result == JOURNAL_RECORD) {
+                n = number_of(&record) + 1;
+            }
+        }
+        journal_reader_close(reader);
+        diag_list_fini(&diags);
+    }
+    journal_close(journal);
+    crash_disk_free(disk);
+}
+
+/* Zeros in front of a record whose own first bytes are zero belong to both. */
+static void
+a_record_behind_zeros_is_found_by_its_first_byte(void **state)
+{
+    struct crash_disk *disk = crash_disk_new(23);
+    struct journal_options options = options_for(crash_disk_os(disk));
+    options.segment_bytes = 64 * 1024;
+    struct journal *journal = must_open(&options);
+    append_range(journal, 0, 500);
+    struct reading all = read_all(options.os);
+    journal_close(journal);
+    struct buf *file = only_segment(disk);
+    size_t tried = 0;
+    for (size_t i = 1; i < all.count; i++) {
+        if (file->data[all.positions[i]] == 0) {
+            uint64_t from = all.positions[i - 1];
+            char kept[128];
+            memcpy(kept, file->data + from, all.positions[i] - from);
+            memset(file->data + from, 0, all.positions[i] - from);
+            struct reading reading = read_until(options.os, 0, all.end);
+            assert_int_equal(reading.count, all.count - 1);
+            memcpy(file->data + from, kept, all.positions[i] - from);
+            tried++;
+        }
+    }
+    assert_true(tried > 0);
+    crash_disk_free(disk);
+}
+
 static void
 a_newer_format_is_refused_and_untouched(void **state)
 {
@@ -800,6 +982,39 @@ hostile_lengths_end_quickly(void **state)
     }
 }
 
+/* Every offset of a random payload may look like a record: the search gives up, and hops. */
+static void
+damage_in_a_large_binary_record_costs_that_record_only(void **state)
+{
+    enum { BIG = 2 << 20 };
+    struct crash_disk *disk = crash_disk_new(24);
+    struct journal_options options = options_for(crash_disk_os(disk));
+    options.segment_bytes = 2 * BIG;
+    options.record_max_bytes = BIG;
+    struct journal *journal = must_open(&options);
+    struct diag_list diags = {0};
+    char *payload = mem_alloc(BIG);
+    options.os->random(options.os, payload, BIG);
+    struct record big = {.payload = bytes_of(payload, BIG)};
+    append_range(journal, 0, 3);
+    assert_true(journal_append(journal, &big, &diags));
+    append_range(journal, 3, 6);
+    uint64_t tail = journal_tail(journal);
+    journal_close(journal);
+    only_segment(disk)->data[big.position + BIG / 2] ^= 1;
+    struct reading reading = read_until(options.os, 0, tail);
+    assert_numbers(&reading, 0, 6);
+    assert_int_equal(reading.gap_bytes, big.next - big.position);
+    journal = must_open(&options);
+    append_range(journal, 6, 8);
+    journal_close(journal);
+    reading = read_all(options.os);
+    assert_numbers(&reading, 0, 8);
+    free(payload);
+    diag_list_fini(&diags);
+    crash_disk_free(disk);
+}
+
 /* ---- failing calls ---- */
 
 static void
@@ -830,6 +1045,34 @@ a_full_disk_is_not_final(void **state)
     assert_int_equal(reading.gaps, 0);
     journal_close(journal);
     crash_disk_free(disk);
+}
+
+static void
+a_failed_write_leaves_nothing_behind(void **state)
+{
+    static const enum fault_call also[] = {FAULT_CALLS, FAULT_TRUNCATE, FAULT_ALLOCATE};
+    for (size_t i = 0; i < 3; i++) {
+        struct crash_disk *disk = crash_disk_new(19);
+        struct fault_os fault, second;
+        fault_os_init(&fault, crash_disk_os(disk));
+        fault_os_init(&second, &fault.os);
+        struct journal_options options = options_for(&second.os);
+        struct journal *journal = must_open(&options);
+        append_range(journal, 0, 3);
+        fault_os_arm(&fault, FAULT_PWRITE, 1, FAULT_SHORT);
+        if (also[i] != FAULT_CALLS) { /* cutting off fails too: the next append does it */
+            fault_os_arm(&second, also[i], 1, EIO);
+        }
+        assert_false(try_append(journal, 22, NULL));
+        struct diag_list diags = {0};
+        struct record tiny = {.payload = BYTES("")};
+        assert_true(journal_append(journal, &tiny, &diags));
+        assert_blank_behind(only_segment(disk), tiny.next);
+        assert_int_equal(only_segment(disk)->size, SEGMENT_BYTES);
+        journal_close(journal);
+        diag_list_fini(&diags);
+        crash_disk_free(disk);
+    }
 }
 
 static void
@@ -1186,10 +1429,16 @@ main(void)
             cmocka_unit_test(a_missing_or_foreign_segment_is_a_gap),
             cmocka_unit_test(an_unreadable_newest_segment_is_left_alone),
             cmocka_unit_test(a_file_without_header_is_an_unfinished_creation),
+            cmocka_unit_test(a_segment_that_is_being_created_is_no_gap),
+            cmocka_unit_test(a_foreign_newest_segment_does_not_take_over),
+            cmocka_unit_test(a_write_seen_by_half_is_no_damage),
+            cmocka_unit_test(a_record_behind_zeros_is_found_by_its_first_byte),
             cmocka_unit_test(a_newer_format_is_refused_and_untouched),
             cmocka_unit_test(records_of_an_older_file_behind_the_tail_stay_dead),
             cmocka_unit_test(hostile_lengths_end_quickly),
+            cmocka_unit_test(damage_in_a_large_binary_record_costs_that_record_only),
             cmocka_unit_test(a_full_disk_is_not_final),
+            cmocka_unit_test(a_failed_write_leaves_nothing_behind),
             cmocka_unit_test(a_failed_sync_is_final),
             cmocka_unit_test(any_failing_call_loses_nothing_appended),
             cmocka_unit_test(reading_goes_on_after_a_failed_call),
