@@ -6,7 +6,9 @@
  *
  * A *position* is the byte address of a record in the log's whole life: a segment file is named
  * by the position of its first byte, so a position is found without an index, grows for ever, and
- * stays the same when damaged bytes lie before it. The byte layout is in journal.c.
+ * stays the same when damaged bytes lie before it. A position is never given out twice, not even
+ * when a power cut has taken records back; only journal_cut() frees positions. The byte layout is
+ * in segment.c.
  *
  * One writer (locked), any number of readers, in any processes. Readers see a record as soon as
  * it is written (page cache), not only when it is synced.
@@ -42,9 +44,10 @@ enum journal_sync { JOURNAL_SYNC_NEVER, JOURNAL_SYNC_INTERVAL, JOURNAL_SYNC_ALWA
 struct journal_options {
     const struct os *os;
     const char *dir;       /* created when missing */
-    int64_t segment_bytes; /* a new segment begins when the current one has reached this size */
-    int64_t record_max_bytes;
-    enum journal_sync sync; /* ALWAYS: journal_append() returns after the sync */
+    int64_t segment_bytes;    /* allocated at once; a record that does not fit begins the next */
+    int64_t record_max_bytes; /* topic, props and payload; a larger one is DIAG_INVALID */
+    /* ALWAYS: journal_append() returns after the sync. NEVER: not even full segments are synced. */
+    enum journal_sync sync;
 };
 
 struct journal;
@@ -52,7 +55,8 @@ struct journal;
 /*
  * Opens for writing, creates when empty, and recovers: a torn tail is cut; damaged bytes in the
  * middle stay where they are (readers report them as a gap). What recovery did is a warning in
- * `diags`. Fails with DIAG_BUSY when another process writes this log.
+ * `diags`. Fails with DIAG_BUSY when another process writes this log, and with DIAG_INVALID,
+ * without touching it, when a newer version wrote it.
  */
 bool journal_open(struct journal **out, const struct journal_options *options,
                   struct diag_list *diags) MUST_CHECK;
@@ -64,6 +68,7 @@ void journal_close(struct journal *journal);
  * Appends one record with a single write; sets `position`, `next`, and raises `time_us` where
  * needed so that it is larger than that of the record before. On false nothing is in the log (a
  * short write has been cut off again), and the next append may succeed (disk full is not final).
+ * Space is taken a segment at a time, so a full disk shows only when a segment begins.
  */
 bool journal_append(struct journal *journal, struct record *record, struct diag_list *diags)
         MUST_CHECK;
@@ -71,7 +76,10 @@ bool journal_append(struct journal *journal, struct record *record, struct diag_
 /* Everything appended before is on the medium. After a failed sync the log refuses appends. */
 bool journal_sync(struct journal *journal, struct diag_list *diags) MUST_CHECK;
 
-/* Cuts the log off at `tail`, a position returned before; for backlogs ahead of a checkpoint. */
+/*
+ * Cuts the log off at `tail`, a position returned before; for backlogs ahead of a checkpoint.
+ * Nothing happens when the log ends before. Readers must be opened again afterwards.
+ */
 bool journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags) MUST_CHECK;
 
 /* The position behind the last record: where the next one will be. May be read by any thread. */
@@ -104,15 +112,20 @@ enum journal_read {
     JOURNAL_ERROR,  /* the operating system said no: diags; call again to retry */
 };
 
-/* `from` = 0 or before the first segment: starts at the oldest record. */
+/*
+ * `from` = 0: starts at the oldest record. Else a position returned before; what was trimmed or
+ * lost behind it is a gap. DIAG_MISSING when the log ends before `from`: it is not the log that
+ * this position was in.
+ */
 bool journal_reader_open(struct journal_reader **out, const struct os *os, const char *dir,
                          uint64_t from, struct diag_list *diags) MUST_CHECK;
 void journal_reader_close(struct journal_reader *reader);
 
 /*
- * The next record before `limit`. Bytes before `limit` are known to be complete, so that a bad
- * record there is damage; with UINT64_MAX a bad record at the very end is an END (a writer may be
- * in the middle of it).
+ * The next record before `limit`, a position that journal_tail() has returned. Bytes before it are
+ * known to be complete, so that anything there that is no record is a gap. With UINT64_MAX, bytes
+ * at the very end that are no record are an END: the writer may be in the middle of it, or a dead
+ * writer's torn tail waits for recovery.
  */
 enum journal_read journal_reader_next(struct journal_reader *reader, uint64_t limit,
                                       struct record *out, struct diag_list *diags);

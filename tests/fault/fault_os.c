@@ -1,0 +1,199 @@
+#define _GNU_SOURCE
+#include "fault_os.h"
+
+#include <errno.h>
+
+static struct fault_os *
+self(const struct os *os)
+{
+    return (struct fault_os *)(uintptr_t)os; /* `os` is the first member */
+}
+
+/* 0, or the negative errno with which this call shall fail. */
+static int
+strike(struct fault_os *fault, enum fault_call call)
+{
+    fault->counts[call]++;
+    if (fault->is_cut && call == FAULT_PWRITE) {
+        fault->is_cut = false;
+        return -ENOSPC;
+    }
+    if (fault->countdown == 0 || fault->call != call) {
+        return 0;
+    }
+    if (fault->countdown > 1) {
+        fault->countdown--;
+        return 0;
+    }
+    fault->countdown = fault->is_lasting ? 1 : 0;
+    fault->fired = true;
+    return fault->error == FAULT_SHORT ? FAULT_SHORT : -fault->error;
+}
+
+static int64_t
+fault_wall_us(const struct os *os)
+{
+    return self(os)->inner->wall_us(self(os)->inner);
+}
+
+static int64_t
+fault_mono_us(const struct os *os)
+{
+    return self(os)->inner->mono_us(self(os)->inner);
+}
+
+static void
+fault_random(const struct os *os, void *out, size_t size)
+{
+    self(os)->inner->random(self(os)->inner, out, size);
+}
+
+#define FAULT_RETURN(kind, call_inner)                        \
+    struct fault_os *fault = self(os);                        \
+    const struct os *inner = fault->inner;                    \
+    int error = strike(fault, kind);                          \
+    return error < 0 ? error : inner->call_inner
+
+static int
+fault_open(const struct os *os, const char *path, int flags, mode_t mode)
+{
+    FAULT_RETURN(FAULT_OPEN, open(inner, path, flags, mode));
+}
+
+static int
+fault_close(const struct os *os, int fd)
+{
+    return self(os)->inner->close(self(os)->inner, fd);
+}
+
+static ssize_t
+fault_pread(const struct os *os, int fd, void *out, size_t size, int64_t offset)
+{
+    FAULT_RETURN(FAULT_PREAD, pread(inner, fd, out, size, offset));
+}
+
+static ssize_t
+fault_pwrite(const struct os *os, int fd, const void *data, size_t size, int64_t offset)
+{
+    struct fault_os *fault = self(os);
+    int error = strike(fault, FAULT_PWRITE);
+    if (error == FAULT_SHORT && fault->error == FAULT_SHORT) {
+        fault->is_cut = true;
+        size = (size + 1) / 2;
+        error = 0;
+    }
+    return error < 0 ? error : fault->inner->pwrite(fault->inner, fd, data, size, offset);
+}
+
+static int
+fault_sync(const struct os *os, int fd)
+{
+    FAULT_RETURN(FAULT_SYNC, sync(inner, fd));
+}
+
+static int
+fault_truncate(const struct os *os, int fd, int64_t size)
+{
+    FAULT_RETURN(FAULT_TRUNCATE, truncate(inner, fd, size));
+}
+
+static int
+fault_allocate(const struct os *os, int fd, int64_t size)
+{
+    FAULT_RETURN(FAULT_ALLOCATE, allocate(inner, fd, size));
+}
+
+static int64_t
+fault_size(const struct os *os, int fd)
+{
+    FAULT_RETURN(FAULT_SIZE, size(inner, fd));
+}
+
+static int
+fault_rename(const struct os *os, const char *from, const char *to)
+{
+    FAULT_RETURN(FAULT_RENAME, rename(inner, from, to));
+}
+
+static int
+fault_unlink(const struct os *os, const char *path)
+{
+    FAULT_RETURN(FAULT_UNLINK, unlink(inner, path));
+}
+
+static int
+fault_mkdir(const struct os *os, const char *path, mode_t mode)
+{
+    FAULT_RETURN(FAULT_MKDIR, mkdir(inner, path, mode));
+}
+
+static int
+fault_sync_dir(const struct os *os, const char *path)
+{
+    FAULT_RETURN(FAULT_SYNC_DIR, sync_dir(inner, path));
+}
+
+static int
+fault_list(const struct os *os, const char *path, void (*each)(void *context, const char *name),
+           void *context)
+{
+    FAULT_RETURN(FAULT_LIST, list(inner, path, each, context));
+}
+
+static int
+fault_lock(const struct os *os, int fd)
+{
+    FAULT_RETURN(FAULT_LOCK, lock(inner, fd));
+}
+
+void
+fault_os_init(struct fault_os *fault, const struct os *inner)
+{
+    *fault = (struct fault_os){
+            .inner = inner,
+            .os = {.wall_us = fault_wall_us,
+                   .mono_us = fault_mono_us,
+                   .random = fault_random,
+                   .open = fault_open,
+                   .close = fault_close,
+                   .pread = fault_pread,
+                   .pwrite = fault_pwrite,
+                   .sync = fault_sync,
+                   .truncate = fault_truncate,
+                   .allocate = fault_allocate,
+                   .size = fault_size,
+                   .rename = fault_rename,
+                   .unlink = fault_unlink,
+                   .mkdir = fault_mkdir,
+                   .sync_dir = fault_sync_dir,
+                   .list = fault_list,
+                   .lock = fault_lock},
+    };
+}
+
+void
+fault_os_arm(struct fault_os *fault, enum fault_call call, uint64_t nth, int error)
+{
+    fault->call = call;
+    fault->countdown = nth;
+    fault->error = error;
+    fault->fired = false;
+    fault->is_cut = false;
+}
+
+void
+fault_os_disarm(struct fault_os *fault)
+{
+    fault->countdown = 0;
+    fault->is_cut = false;
+}
+
+const char *
+fault_call_name(enum fault_call call)
+{
+    static const char *const names[FAULT_CALLS] = {
+            "open",   "pread",  "pwrite", "sync",     "truncate", "allocate", "size",
+            "rename", "unlink", "mkdir",  "sync_dir", "list",     "lock",
+    };
+    return names[call];
+}
