@@ -119,6 +119,9 @@ struct series_reader;
 struct series_reader *series_reader_new(const char *dir);
 void series_reader_free(struct series_reader *reader);
 
+/* After the file has been moved aside: later calls open the new one. */
+void series_reader_reset(struct series_reader *reader);
+
 /* What the table holds: dimension names in the order of their first use, kinds of its values. */
 struct series_shape {
     const struct bytes *dimensions;
