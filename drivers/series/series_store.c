@@ -140,6 +140,18 @@ check_whole(sqlite3 *db, struct diag_list *diags)
     return sound;
 }
 
+/* Another process may have been quicker: the version is asked again behind the lock. */
+static bool
+make_tables(sqlite3 *db, struct diag_list *diags)
+{
+    if (!series_sqlite_run(db, "BEGIN IMMEDIATE", diags)) {
+        return false;
+    }
+    bool made = pragma_number(db, "PRAGMA user_version", 0) != 0
+                || series_sqlite_run(db, schema_text, diags);
+    return made && series_sqlite_run(db, "COMMIT", diags);
+}
+
 static bool
 prepare_file(struct series_store *store, struct diag_list *diags)
 {
@@ -163,14 +175,7 @@ prepare_file(struct series_store *store, struct diag_list *diags)
                    FILE_VERSION);
         return false;
     }
-    if (version == 0) {
-        if (!series_sqlite_run(db, "BEGIN IMMEDIATE", diags)) {
-            return false;
-        }
-        return series_sqlite_run(db, schema_text, diags)
-               && series_sqlite_run(db, "COMMIT", diags);
-    }
-    return check_whole(db, diags);
+    return version == 0 ? make_tables(db, diags) : check_whole(db, diags);
 }
 
 /* Fills the maps that must be complete: measures and the number of series. */
@@ -252,7 +257,7 @@ series_store_move_aside(const struct os *os, const char *dir, struct diag_list *
         buf_fini(&to);
     }
     if (moved) {
-        diag_at(diags, DIAG_WARNING, NULL,
+        diag_at(diags, DIAG_WARNING, &(struct diag_place){0},
                 "time series file '%s' is damaged: moved aside to '%s.damaged-%" PRId64
                 "', a new one begins",
                 path, path, now_us);
