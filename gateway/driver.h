@@ -139,6 +139,11 @@ struct driver_env {
     const char *data_dir; /* a folder of its own; made by the first driver that needs it */
     const struct gateway_paths *paths;
     /*
+     * For describe and scan only: another process may be the writer. open changes nothing on disk
+     * and works before there is anything to read; write is not called.
+     */
+    bool read_only;
+    /*
      * Appends a record to the durable stream named like the instance, from which rules can read
      * (`FROM name`). Returns when it is in the stream's journal. NULL when there is no engine.
      */

@@ -6,7 +6,6 @@
 #include "base/map.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "base/time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,57 +159,6 @@ a_map_finds_what_was_put_and_forgets_what_was_removed(void **state)
     assert_null(map_find(&map, BYTES("k1")));
 }
 
-static void
-instants_read_and_print_as_iso_8601(void **state)
-{
-    static const struct {
-        const char *text;
-        int64_t ns;
-    } good[] = {
-            {"1970-01-01", 0},
-            {"2000-02-29T00:00:00Z", INT64_C(951782400000000000)},
-            {"2021-10-26 09:20:20.904", INT64_C(1635240020904000000)},
-            {"2024-01-01T12:00:00Z", INT64_C(1704110400000000000)},
-            {"2024-01-01T14:00:00+02:00", INT64_C(1704110400000000000)},
-            {"2024-01-01T12:00:00.123456789Z", INT64_C(1704110400123456789)},
-            {"1969-12-31T23:59:59.5Z", INT64_C(-500000000)},
-    };
-    static const char *const bad[] = {"", "2024", "2023-02-29", "2024-13-01", "2024-01-01T25:00",
-                                      "2024-01-01T12:00:00.Z", "2024-01-01T12:00:00Zx",
-                                      "2024-01-01T12", "9999-01-01"};
-    int64_t ns;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(time_parse_iso8601(bytes_of_string(good[i].text), &ns));
-        assert_true(ns == good[i].ns);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_false(time_parse_iso8601(bytes_of_string(bad[i]), &ns));
-    }
-    struct buf out = {0};
-    time_append_iso8601(&out, INT64_C(-1), 9);
-    buf_append_char(&out, ' ');
-    time_append_iso8601(&out, INT64_C(1635240020904000000), 3);
-    assert_string_equal(buf_string(&out),
-                        "1969-12-31T23:59:59.999999999Z 2021-10-26T09:20:20.904Z");
-    buf_fini(&out);
-}
-
-/* Every day of 800 years, there and back. */
-static void
-dates_and_day_numbers_agree(void **state)
-{
-    int64_t days = time_days_of_date(1600, 1, 1);
-    for (int64_t year = 1600; year < 2400; year++) {
-        for (unsigned month = 1; month <= 12; month++) {
-            for (unsigned day = 1; day <= time_days_in_month(year, month); day++, days++) {
-                struct time_date date = time_date_of_days(days);
-                assert_true(time_days_of_date(year, month, day) == days);
-                assert_true(date.year == year && date.month == month && date.day == day);
-            }
-        }
-    }
-}
-
 struct sample {
     char *text;
     int64_t wait;
@@ -305,8 +253,6 @@ main(void)
             cmocka_unit_test(a_diag_shows_place_caret_and_hint),
             cmocka_unit_test(an_arena_gives_its_memory_back_on_reset),
             cmocka_unit_test(a_map_finds_what_was_put_and_forgets_what_was_removed),
-            cmocka_unit_test(instants_read_and_print_as_iso_8601),
-            cmocka_unit_test(dates_and_day_numbers_agree),
             cmocka_unit_test(options_are_read_and_refused_with_reasons),
             cmocka_unit_test(a_file_is_replaced_whole),
     };
