@@ -107,7 +107,8 @@ wait_for(sem_t *event)
 int
 main(int argc, char **argv)
 {
-    static const struct option_table table = {option_rows, sizeof option_rows / sizeof *option_rows};
+    static const struct option_table table = {option_rows,
+                                              sizeof option_rows / sizeof *option_rows};
     struct publisher *self = mem_new(struct publisher);
     tool_options(&table, &self->options, "bare_publisher: publishes through Paho.", argc, argv);
     sem_init(&self->connected, 0, 0);

@@ -232,7 +232,8 @@ catch_signals(void)
 int
 main(int argc, char **argv)
 {
-    static const struct option_table table = {option_rows, sizeof option_rows / sizeof *option_rows};
+    static const struct option_table table = {option_rows,
+                                              sizeof option_rows / sizeof *option_rows};
     struct subscriber *self = mem_new(struct subscriber);
     tool_options(&table, &self->options, "bare_subscriber: counts numbered messages.", argc, argv);
     buf_printf(&self->sequence_key, "\"%s\"", self->options.sequence_key);

@@ -134,7 +134,8 @@ put_connect(struct buf *out, const char *client_id, unsigned number)
 static void
 connection_open(struct connection *connection, const struct options *options, unsigned number)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((in_port_t)options->port)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((in_port_t)options->port)};
     if (inet_pton(AF_INET, options->host, &address.sin_addr) != 1) {
         tool_fail("host '%s' is not an IPv4 address", options->host);
     }
@@ -398,9 +399,10 @@ static void
 publisher_print(const struct publisher *publisher, int64_t elapsed_us, int64_t cpu_us)
 {
     double seconds = (double)elapsed_us / 1e6;
-    printf("{\"sent\":%" PRId64 ",\"acknowledged\":%" PRId64 ",\"seconds\":%.6f,\"rate\":%.1f,"
+    printf("{\"sent\":%" PRId64 ",\"acknowledged\":%" PRId64 ",\"start_us\":%" PRId64
+           ",\"seconds\":%.6f,\"rate\":%.1f,"
            "\"cpu_seconds\":%.6f,\"ack_p50_us\":%" PRId64 ",\"ack_p99_us\":%" PRId64 "}\n",
-           publisher->sent, publisher->acknowledged, seconds, (double)publisher->sent / seconds,
+           publisher->sent, publisher->acknowledged, publisher->start_us, seconds, (double)publisher->sent / seconds,
            (double)cpu_us / 1e6, histogram_quantile(&publisher->ack_us, 0.5),
            histogram_quantile(&publisher->ack_us, 0.99));
 }
@@ -449,7 +451,8 @@ publisher_close(struct publisher *publisher, const struct option_table *table)
 int
 main(int argc, char **argv)
 {
-    static const struct option_table table = {option_rows, sizeof option_rows / sizeof *option_rows};
+    static const struct option_table table = {option_rows,
+                                              sizeof option_rows / sizeof *option_rows};
     struct publisher *publisher = mem_new(struct publisher);
     publisher->random = 0x9e3779b97f4a7c15ULL;
     tool_options(&table, &publisher->options, "mqtt_publish: publishes numbered messages.", argc,
