@@ -153,7 +153,7 @@ def measure_filter(settings, folder):
 
 
 def check_stored(gateway, messages):
-    """Every number must be there: as many different ones as were sent, from the first to the last."""
+    """Every number must be there: as many different ones as were sent, from first to last."""
     row, = gateway.query('SELECT COUNT(DISTINCT measure_value::bigint) AS n, '
                          'MIN(measure_value::bigint) AS low, MAX(measure_value::bigint) AS high '
                          "FROM bench WHERE measure_name = 'seq'")
@@ -245,8 +245,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix='headgate-bench-',
                                      dir=settings.folder or '/var/tmp') as folder:
         for number in range(settings.rounds):
-            rounds.append({phase: PHASES[phase](settings, pathlib.Path(folder) / f'{number}-{phase}')
-                           for phase in phases})
+            places = {phase: pathlib.Path(folder) / f'{number}-{phase}' for phase in phases}
+            rounds.append({phase: PHASES[phase](settings, places[phase]) for phase in phases})
     result = medians(rounds)
     relative = ratios(result)
     if settings.json:

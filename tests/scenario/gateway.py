@@ -71,7 +71,8 @@ def free_port():
 def binary():
     """The gateway under test: $HEADGATE, or what the usual build folders hold."""
     places = [os.environ.get('HEADGATE')]
-    places += [ROOT / build / 'gateway/headgate' for build in ('build-release', 'build/gcc', 'build')]
+    places += [ROOT / build / 'gateway/headgate'
+               for build in ('build-release', 'build/gcc', 'build')]
     for place in places:
         if place and os.access(place, os.X_OK):
             return str(place)
@@ -352,5 +353,16 @@ class Gateway(Process):
 
 
 def rows_of(text):
-    """`query --json` prints one JSON object a row."""
+    """What `query --json` prints: one JSON object a row, by column name."""
     return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def hold(gateway, rule, count):
+    """Waits until a rule has seen `count` messages; then every one is accounted for."""
+    def seen():
+        counters = gateway.rule(rule)
+        return counters and counters['messages'] >= count and counters
+    counters = wait_until(seen, f'rule {rule} to see {count} messages')
+    parts = [counters[name] for name in ('matched', 'filtered', 'undefined', 'failed')]
+    assert sum(parts) == counters['messages'] == count, counters
+    return counters
