@@ -15,7 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONF = ROOT / 'etc/headgate.conf'
 UNIT = ROOT / 'etc/systemd/headgate.service'
-SCRIPTS = ['etc/quickstart', 'etc/simulate', 'etc/install-packages', 'tests/run', '.ci/run']
+SCRIPTS = ['etc/quickstart', 'etc/simulate', 'etc/install-packages', 'etc/install-config',
+           'tests/run', '.ci/run']
 
 HEAD = """\
 # /etc/headgate/headgate.conf
@@ -89,6 +90,20 @@ def test_the_unit_is_valid_and_hardened(tmp_path):
     # The threshold is the exposure times ten: 20 means at most 2.0.
     subprocess.run(['systemd-analyze', 'security', '--offline=yes', '--threshold=20', str(copy)],
                    check=True, stdout=subprocess.DEVNULL)
+
+
+def test_an_installation_keeps_what_was_edited(tmp_path):
+    def install():
+        subprocess.run([str(ROOT / 'etc/install-config'), '/etc/headgate'], check=True,
+                       env=dict(os.environ, DESTDIR=str(tmp_path)))
+    install()
+    place = tmp_path / 'etc/headgate'
+    assert (place / 'headgate.conf').read_text() == CONF.read_text()
+    assert {path.name for path in (place / 'rules.d').iterdir()} == \
+        {path.name for path in (ROOT / 'etc/rules.d').iterdir()}
+    (place / 'rules.d/hot.sql').write_text('-- mine')
+    install()
+    assert (place / 'rules.d/hot.sql').read_text() == '-- mine'
 
 
 if __name__ == '__main__' and sys.argv[1:] == ['--write']:
