@@ -1,0 +1,10 @@
+-- A reading above 160 degrees becomes an alert of its own topic, which anybody may subscribe to:
+--
+--   mosquitto_sub -v -t 'alerts/#'
+--
+-- Change the limit here and save: the next message follows the new rule.
+
+INSERT INTO 'alerts/${topic(2)}'
+SELECT sensor_id, temperature, status, event_time
+FROM   'sensors/+'
+WHERE  temperature > 160;

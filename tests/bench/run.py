@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+"""Measure the gateway against bare Paho clients, in one run on one machine.
+
+    tests/bench/run.py [--messages N] [--rounds N] [--json] [--only bare,filter,series]
+
+A round starts a mosquitto of its own and sends the same numbered messages at full speed, QoS 1, to
+  bare    a Paho subscriber that only counts (and, alone, a Paho publisher that only publishes)
+  filter  the gateway with a rule that filters, projects and republishes; every message passes
+  series  the gateway with a rule that puts three members of each message into a time series
+and then again at --pace messages a second for the latency. Every number must arrive: a round with
+a missing one fails. The medians over the rounds are printed, and what they are relative to bare.
+
+CPU and PSS of the gateway are sums over its process tree. Cold start is the time from exec to the
+first status that says "connected". The build under test is that of $HEADGATE, or build-release/.
+Measure a release build: sanitizers cost a factor of 2 to 5.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'scenario'))
+from gateway import Broker, Gateway, descendants, tool, wait_until  # noqa: E402
+
+TICK_S = 1 / os.sysconf('SC_CLK_TCK')
+
+RULES = {
+    'filter': """\
+INSERT INTO 'out/${topic(2)}'
+SELECT seq, sent_us, sensor_id, temperature FROM 'bench/+/data' WHERE temperature >= 10;
+""",
+    'series': """\
+CREATE TABLE bench WITH ('connector' = 'timeseries');
+INSERT INTO bench
+SELECT sensor_id, seq, temperature FROM 'bench/+/data';
+""",
+}
+
+
+def cpu_s(pid):
+    """User and system seconds of a process tree, with those of children that have ended."""
+    total = 0
+    for member in descendants(pid):
+        try:
+            stat = pathlib.Path(f'/proc/{member}/stat').read_text()
+        except OSError:
+            continue
+        total += sum(map(int, stat.rpartition(')')[2].split()[11:15]))
+    return total * TICK_S
+
+
+def pss_mb(pid):
+    """Proportional set size of a process tree in MB."""
+    total = 0
+    for member in descendants(pid):
+        try:
+            lines = pathlib.Path(f'/proc/{member}/smaps_rollup').read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+    return total / 1024
+
+
+class Subscriber:
+    """bare_subscriber, started and subscribed."""
+
+    def __init__(self, broker, topic, messages):
+        self.process = subprocess.Popen(
+            [tool('bare_subscriber'), f'broker=tcp://127.0.0.1:{broker.port}', f'topic={topic}',
+             f'messages={messages}', 'idle=30s'], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True)
+        first = self.process.stdout.readline()
+        if first != 'ready\n':
+            raise SystemExit(f'bare_subscriber did not subscribe to {topic}')
+
+    def result(self):
+        out, _ = self.process.communicate()
+        result = json.loads(out)
+        if result['missing'] or result['connection_lost']:
+            raise SystemExit(f'messages are missing: {result}')
+        return result
+
+
+def publish(broker, messages, rate=0):
+    out = subprocess.run(
+        [tool('mqtt_publish'), f'port={broker.port}', f'messages={messages}', f'rate={rate}'],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True).stdout
+    result = json.loads(out)
+    if result['acknowledged'] != messages:
+        raise SystemExit(f'the broker did not take everything: {result}')
+    return result
+
+
+def load_result(messages, start_us, end_us, cpu):
+    return {'rate': messages / (end_us - start_us) * 1e6, 'cpu_s_per_million': cpu / messages * 1e6}
+
+
+def measure_bare(settings, folder):
+    with Broker(folder) as broker:
+        subscriber = Subscriber(broker, 'bench/#', settings.messages)
+        sent = publish(broker, settings.messages)
+        seen = subscriber.result()
+        result = load_result(settings.messages, sent['start_us'], seen['last_us'],
+                             seen['cpu_seconds'])
+        publisher = json.loads(subprocess.run(
+            [tool('bare_publisher'), f'broker=tcp://127.0.0.1:{broker.port}',
+             f'messages={settings.messages}'], check=True, stdout=subprocess.PIPE).stdout)
+        result['publisher_cpu_s_per_million'] = publisher['cpu_seconds'] / settings.messages * 1e6
+        subscriber = Subscriber(broker, 'bench/#', settings.paced)
+        publish(broker, settings.paced, settings.pace)
+        seen = subscriber.result()
+        result |= {'p50_us': seen['latency_p50_us'], 'p99_us': seen['latency_p99_us']}
+    return result
+
+
+def start_measured(gateway):
+    """Starts the gateway; gives the cold start in ms and the idle PSS in MB."""
+    begin = time.monotonic()
+    gateway.start(ready=False)
+
+    def connected():
+        return gateway.status()['ingest']['connected']
+    wait_until(connected, 'the gateway to be connected', every_s=0.005)
+    cold_ms = (time.monotonic() - begin) * 1000
+    time.sleep(1)  # nothing is awaited here: one second of idleness is what is measured
+    return {'cold_start_ms': cold_ms, 'idle_pss_mb': pss_mb(gateway.process.pid)}
+
+
+def measure_filter(settings, folder):
+    with Broker(folder) as broker, Gateway(folder, broker, log_level='warning') as gateway:
+        gateway.write_rule('bench', RULES['filter'])
+        result = start_measured(gateway)
+        pid = gateway.process.pid
+        subscriber = Subscriber(broker, 'out/#', settings.messages)
+        cpu = cpu_s(pid)
+        sent = publish(broker, settings.messages)
+        seen = subscriber.result()
+        result |= load_result(settings.messages, sent['start_us'], seen['last_us'],
+                              cpu_s(pid) - cpu)
+        result['duplicates'] = seen['duplicates']
+        result['pss_mb'] = pss_mb(pid)
+        subscriber = Subscriber(broker, 'out/#', settings.paced)
+        publish(broker, settings.paced, settings.pace)
+        seen = subscriber.result()
+        result |= {'p50_us': seen['latency_p50_us'], 'p99_us': seen['latency_p99_us']}
+    return result
+
+
+def check_stored(gateway, messages):
+    """Every number must be there: as many different ones as were sent, from first to last."""
+    row, = gateway.query('SELECT COUNT(DISTINCT measure_value::bigint) AS n, '
+                         'MIN(measure_value::bigint) AS low, MAX(measure_value::bigint) AS high '
+                         "FROM bench WHERE measure_name = 'seq'")
+    if (row['n'], row['low'], row['high']) != (messages, 0, messages - 1):
+        raise SystemExit(f'rows are missing in the time series: {row}, sent {messages}')
+
+
+def measure_series(settings, folder):
+    with Broker(folder) as broker, Gateway(folder, broker, log_level='warning') as gateway:
+        gateway.write_rule('bench', RULES['series'])
+        result = start_measured(gateway)
+        pid = gateway.process.pid
+        cpu = cpu_s(pid)
+        sent = publish(broker, settings.messages)
+
+        def stored():
+            return gateway.sink('bench')['delivered'] >= settings.messages
+        wait_until(stored, 'all messages to be stored', timeout_s=300, every_s=0.02)
+        end_us = time.monotonic_ns() // 1000
+        result |= load_result(settings.messages, sent['start_us'], end_us, cpu_s(pid) - cpu)
+        result['pss_mb'] = pss_mb(pid)
+        check_stored(gateway, settings.messages)
+    return result
+
+
+PHASES = {'bare': measure_bare, 'filter': measure_filter, 'series': measure_series}
+
+
+def medians(rounds):
+    """{phase: {number: median over the rounds}}"""
+    return {phase: {key: statistics.median(one[phase][key] for one in rounds)
+                    for key in rounds[0][phase]} for phase in rounds[0]}
+
+
+def ratios(result):
+    """What a phase takes relative to bare clients that do the same on the wire."""
+    found = {}
+    bare = result.get('bare')
+    if bare:
+        both = bare['cpu_s_per_million'] + bare['publisher_cpu_s_per_million']
+        for phase, cpu in (('filter', both), ('series', bare['cpu_s_per_million'])):
+            if phase in result:
+                found[f'{phase}_rate'] = result[phase]['rate'] / bare['rate']
+                found[f'{phase}_cpu'] = result[phase]['cpu_s_per_million'] / cpu
+    return found
+
+
+ROWS = [('messages/s', 'rate', '{:,.0f}'), ('CPU s per million', 'cpu_s_per_million', '{:.2f}'),
+        ('publisher alone, the same', 'publisher_cpu_s_per_million', '{:.2f}'),
+        ('p50 latency, us', 'p50_us', '{:,.0f}'), ('p99 latency, us', 'p99_us', '{:,.0f}'),
+        ('PSS after load, MB', 'pss_mb', '{:.1f}'), ('PSS idle, MB', 'idle_pss_mb', '{:.1f}'),
+        ('cold start, ms', 'cold_start_ms', '{:.0f}')]
+
+RATIO_NAMES = {
+    'filter_rate': 'filter: rate / bare subscriber (goal: at least 0.7)',
+    'filter_cpu': 'filter: CPU / (bare subscriber + bare publisher) (goal: at most 1.5)',
+    'series_rate': 'series: rate / bare subscriber (goal: at least 0.9)',
+    'series_cpu': 'series: CPU / bare subscriber',
+}
+
+
+def print_table(settings, result, relative):
+    print(f'{settings.messages} messages at full speed, {settings.pace}/s for the latency; '
+          f'medians of {settings.rounds}\n')
+    print(f'{"":28}' + ''.join(f'{phase:>12}' for phase in result))
+    for name, key, form in ROWS:
+        cells = [form.format(numbers[key]) if key in numbers else '-'
+                 for numbers in result.values()]
+        print(f'{name:28}' + ''.join(f'{cell:>12}' for cell in cells))
+    print()
+    for key, value in relative.items():
+        print(f'{value:6.2f}  {RATIO_NAMES[key]}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--messages', type=int, default=200000)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--pace', type=int, default=2000, help='messages/s for the latency')
+    parser.add_argument('--seconds', type=float, default=5, help='how long at that pace')
+    parser.add_argument('--only', default=','.join(PHASES), help='phases, separated by commas')
+    parser.add_argument('--folder', help='where brokers and gateways work (default: /var/tmp)')
+    parser.add_argument('--json', action='store_true')
+    settings = parser.parse_args()
+    settings.paced = int(settings.pace * settings.seconds)
+    phases = settings.only.split(',')
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix='headgate-bench-',
+                                     dir=settings.folder or '/var/tmp') as folder:
+        for number in range(settings.rounds):
+            places = {phase: pathlib.Path(folder) / f'{number}-{phase}' for phase in phases}
+            rounds.append({phase: PHASES[phase](settings, places[phase]) for phase in phases})
+    result = medians(rounds)
+    relative = ratios(result)
+    if settings.json:
+        print(json.dumps({'messages': settings.messages, 'rounds': rounds, 'median': result,
+                          'ratios': relative}))
+    else:
+        print_table(settings, result, relative)
+
+
+if __name__ == '__main__':
+    main()

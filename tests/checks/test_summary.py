@@ -1,0 +1,57 @@
+"""The last line of tests/run must be able to say "failed"."""
+import json
+import pathlib
+import subprocess
+import sys
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+
+
+def summary(tmp_path, *entries, broken=0):
+    """What tests/summary.py prints last for a log with these entries, and its exit code."""
+    log = tmp_path / 'testlog.json'
+    log.write_text(''.join(json.dumps(entry) + '\n' for entry in entries))
+    done = subprocess.run([sys.executable, str(TESTS / 'summary.py'), '--broken', str(broken),
+                           str(log)], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()[-1], done.returncode
+
+
+def entry(stdout, result='OK', name='headgate:unit / x'):
+    return {'name': name, 'stdout': stdout, 'result': result}
+
+
+def test_cases_are_counted(tmp_path):
+    assert summary(tmp_path, entry('1..2\nok 1 - a\nok 2 - b\n'), entry('no tap')) == \
+        ('3 passed, 0 failed', 0)
+
+
+def test_a_failed_case_fails(tmp_path):
+    assert summary(tmp_path, entry('1..2\nok 1 - a\nnot ok 2 - b\n', 'FAIL')) == \
+        ('1 passed, 1 failed', 1)
+
+
+def test_a_crash_after_good_cases_fails(tmp_path):
+    assert summary(tmp_path, entry('1..2\nok 1 - a\nok 2 - b\n', 'ERROR')) == \
+        ('2 passed, 1 failed', 1)
+
+
+def test_a_missing_case_fails(tmp_path):
+    assert summary(tmp_path, entry('1..2\nok 1 - a\n')) == ('1 passed, 1 failed', 1)
+
+
+def test_skipped_cases_are_neither(tmp_path):
+    assert summary(tmp_path, entry('1..2\nok 1 - a\nok 2 - b # SKIP no root\n')) == \
+        ('1 passed, 0 failed', 0)
+
+
+def test_a_time_out_fails(tmp_path):
+    assert summary(tmp_path, entry('', 'TIMEOUT'), entry('1..1\nok 1 - a\n')) == \
+        ('1 passed, 1 failed', 1)
+
+
+def test_nothing_run_fails(tmp_path):
+    assert summary(tmp_path) == ('0 passed, 1 failed', 1)
+
+
+def test_a_build_that_failed_fails(tmp_path):
+    assert summary(tmp_path, entry('1..1\nok 1 - a\n'), broken=1) == ('1 passed, 1 failed', 1)
