@@ -1,0 +1,485 @@
+/*
+ * http: sends records as the body of HTTP requests.
+ *
+ * Body. `format` json_array and json_lines put the payloads of a batch together and therefore take
+ * JSON payloads only; `single` sends one record a request, bytes as they are. With `envelope` each
+ * payload is wrapped: {"id":"mqtt:17:0","topic":...,"time":<ms>,"payload":...}.
+ *
+ * Identity. Each request carries
+ *   Idempotency-Key: sink/stream:position.output-stream:position.output/crc
+ *                    (first and last record, CRC-32C of the body before compression):
+ *                    the same records give the same key and the same bytes, today and after a
+ *                    restart; another set of records gives another key
+ *   Headgate-Id:     stream:position:output, when the request holds one record
+ *
+ * Verdicts.
+ *   2xx                            DONE
+ *   408 425 429 5xx, no answer     RETRY, after Retry-After where the answer has it
+ *   3xx 401 407                    RETRY: about the configuration, not about the records; nothing
+ *                                  is given up while the owner mends it
+ *   413 and other 4xx              more than one record: the halves are sent in turn;
+ *                                  one record: REJECT with the status and the answer's first bytes
+ * Order is kept: behind a record that gets RETRY nothing more is sent in that call. What the
+ * deadline leaves undecided is RETRY too, and since what was decided does not come again, halving
+ * goes on where it stopped.
+ */
+#define _GNU_SOURCE
+#include "driver.h"
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "curl.h"
+#include "gzip.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum format { FORMAT_JSON_ARRAY, FORMAT_JSON_LINES, FORMAT_SINGLE };
+
+enum { METHOD_POST, METHOD_PUT, METHOD_PATCH };
+
+enum { REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
+
+struct http_options {
+    char *url;
+    int method;
+    int format;
+    bool envelope;
+    char *content_type;
+    char *headers;
+    bool gzip;
+    char *token;
+    char *username;
+    char *password;
+    char *ca;
+    char *certificate;
+    char *key;
+    bool insecure;
+    bool allow_private;
+    char *proxy;
+    int64_t timeout_ms;
+    int64_t connect_timeout_ms;
+};
+
+struct http_sink {
+    const struct http_options *options;
+    const struct driver_env *env;
+    struct http_client *client;
+    struct buf body;
+    struct buf packed;
+    struct buf key; /* "Idempotency-Key: <sink>/" and what follows */
+    size_t key_prefix_bytes;
+    _Atomic uint64_t sent, requests; /* written by the sink's thread, read by health */
+    _Atomic int last_status;         /* 0: no answer */
+};
+
+/* ---- open and close ---- */
+
+static void
+append_name(struct buf *out, struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        unsigned char c = (unsigned char)name.data[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || c == '-' || c == '.';
+        if (plain) {
+            buf_append_char(out, (char)c);
+        } else {
+            buf_printf(out, "%%%02X", c);
+        }
+    }
+}
+
+static void
+http_close(void *instance)
+{
+    struct http_sink *sink = instance;
+    http_client_free(sink->client);
+    buf_fini(&sink->body);
+    buf_fini(&sink->packed);
+    buf_fini(&sink->key);
+    free(sink);
+}
+
+static bool
+http_open(void **out_instance, const struct driver_env *env, const void *options,
+          const struct driver_declaration *declaration, struct diag_list *diags)
+{
+    const struct http_options *o = options;
+    struct http_settings settings = {
+            .url = o->url, .proxy = o->proxy, .ca = o->ca, .certificate = o->certificate,
+            .key = o->key, .insecure = o->insecure, .allow_private = o->allow_private,
+            .username = o->username, .password = o->password, .token = o->token,
+            .headers = o->headers, .connect_timeout_ms = o->connect_timeout_ms};
+    struct http_client *client;
+    if (!http_client_new(&client, &settings, diags)) {
+        return false;
+    }
+    if (o->insecure) {
+        log_warning("%s: 'insecure' is set: anybody on the way can read and answer in place of %s",
+                    env->name, o->url);
+    }
+    struct http_sink *sink = mem_new(struct http_sink);
+    sink->options = o;
+    sink->env = env;
+    sink->client = client;
+    buf_append_string(&sink->key, "Idempotency-Key: ");
+    append_name(&sink->key, bytes_of_string(env->name));
+    buf_append_char(&sink->key, '/');
+    sink->key_prefix_bytes = sink->key.size;
+    *out_instance = sink;
+    return true;
+}
+
+/* ---- the body ---- */
+
+/* A JSON text on one line: raw line ends are white space there, never part of a string. */
+static void
+append_json(struct buf *out, struct bytes payload)
+{
+    size_t start = out->size;
+    buf_append(out, payload);
+    for (size_t i = start; i < out->size; i++) {
+        if (out->data[i] == '\n' || out->data[i] == '\r') {
+            out->data[i] = ' ';
+        }
+    }
+}
+
+static void
+append_id(struct buf *out, const struct sink_record *record, char separator)
+{
+    append_name(out, record->stream);
+    buf_printf(out, ":%" PRIu64 "%c%" PRIu32, record->id.position, separator, record->id.output);
+}
+
+static void
+append_record(struct buf *out, const struct sink_record *record, bool envelope)
+{
+    if (!envelope) {
+        append_json(out, record->payload);
+        return;
+    }
+    buf_append_string(out, "{\"id\":\"");
+    append_id(out, record, ':');
+    buf_append_string(out, "\",\"topic\":");
+    json_write_string(out, record->target);
+    buf_printf(out, ",\"time\":%" PRId64 ",\"payload\":", record->time_us / 1000);
+    append_json(out, record->payload);
+    buf_append_char(out, '}');
+}
+
+static void
+build_body(struct http_sink *sink, const struct sink_record *records, size_t count)
+{
+    enum format format = (enum format)sink->options->format;
+    buf_clear(&sink->body);
+    buf_reserve(&sink->body, 1); /* an empty body is one too */
+    if (format == FORMAT_SINGLE && !sink->options->envelope) {
+        buf_append(&sink->body, records[0].payload);
+        return;
+    }
+    if (format == FORMAT_JSON_ARRAY) {
+        buf_append_char(&sink->body, '[');
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (format == FORMAT_JSON_ARRAY && i > 0) {
+            buf_append_char(&sink->body, ',');
+        }
+        append_record(&sink->body, &records[i], sink->options->envelope);
+        if (format == FORMAT_JSON_LINES) {
+            buf_append_char(&sink->body, '\n');
+        }
+    }
+    if (format == FORMAT_JSON_ARRAY) {
+        buf_append_char(&sink->body, ']');
+    }
+}
+
+static const char *
+content_type(const struct http_options *options)
+{
+    static const char *const types[] = {[FORMAT_JSON_ARRAY] = "application/json",
+                                        [FORMAT_JSON_LINES] = "application/x-ndjson",
+                                        [FORMAT_SINGLE] = "application/json"};
+    return options->content_type != NULL ? options->content_type : types[options->format];
+}
+
+/* ---- one request ---- */
+
+static const char *
+idempotency_key(struct http_sink *sink, const struct sink_record *records, size_t count)
+{
+    sink->key.size = sink->key_prefix_bytes;
+    append_id(&sink->key, &records[0], '.');
+    if (count > 1) {
+        buf_append_char(&sink->key, '-');
+        append_id(&sink->key, &records[count - 1], '.');
+    }
+    buf_printf(&sink->key, "/%08" PRIx32, wire_crc32c(0, buf_bytes(&sink->body)));
+    return buf_string(&sink->key);
+}
+
+static bool
+send_records(struct http_sink *sink, const struct sink_record *records, size_t count,
+             struct arena *arena, int64_t timeout_ms, struct http_reply *reply,
+             struct diag_list *diags)
+{
+    static const char *const methods[] = {
+            [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_PATCH] = "PATCH"};
+    const struct http_options *options = sink->options;
+    build_body(sink, records, count);
+    const char *headers[5];
+    size_t used = 0;
+    headers[used++] = arena_printf(arena, "Content-Type: %s", content_type(options)).data;
+    headers[used++] = idempotency_key(sink, records, count);
+    struct bytes body = buf_bytes(&sink->body);
+    struct buf id = {0};
+    if (count == 1) {
+        buf_append_string(&id, "Headgate-Id: ");
+        append_id(&id, &records[0], ':');
+        headers[used++] = buf_string(&id);
+    }
+    if (options->gzip) {
+        buf_clear(&sink->packed);
+        gzip_append(&sink->packed, body);
+        body = buf_bytes(&sink->packed);
+        headers[used++] = "Content-Encoding: gzip";
+    }
+    headers[used] = NULL;
+    struct http_request request = {.method = methods[options->method], .headers = headers,
+                                   .body = body, .timeout_ms = timeout_ms};
+    bool answered = http_client_send(sink->client, &request, reply, diags);
+    atomic_fetch_add(&sink->requests, 1);
+    atomic_store(&sink->last_status, answered ? reply->status : 0);
+    buf_fini(&id);
+    return answered;
+}
+
+/* ---- verdicts ---- */
+
+enum judgement { JUDGED_DONE, JUDGED_RETRY, JUDGED_RECORDS };
+
+static enum judgement
+judge(int status)
+{
+    if (status >= 200 && status < 300) {
+        return JUDGED_DONE;
+    }
+    bool configuration = status < 400 || status == 401 || status == 407;
+    bool passing = status == 408 || status == 425 || status == 429 || status >= 500;
+    return configuration || passing ? JUDGED_RETRY : JUDGED_RECORDS;
+}
+
+/* "HTTP 400: first bytes of the answer", on one line. */
+static struct bytes
+describe_reply(const struct http_reply *reply, struct arena *arena)
+{
+    struct bytes start = bytes_trim(bytes_slice(reply->body, 0, REASON_BODY_BYTES));
+    for (int cut = 0; cut < 3 && !bytes_is_utf8(start); cut++) { /* through a character */
+        start = bytes_slice(start, 0, start.size - 1);
+    }
+    size_t size = bytes_is_utf8(start) ? start.size : 0;
+    char *text = arena_alloc(arena, size);
+    for (size_t i = 0; i < size; i++) {
+        char c = start.data[i];
+        text[i] = (unsigned char)c < ' ' || c == 0x7f ? ' ' : c;
+    }
+    return arena_printf(arena, "HTTP %d%s%s%.*s", reply->status,
+                        reply->status < 400 ? ", a redirect, which is not followed" : "",
+                        size > 0 ? ": " : "", (int)size, text);
+}
+
+static void
+set_outcomes(struct batch *batch, size_t from, size_t to, struct outcome outcome)
+{
+    for (size_t i = from; i < to; i++) {
+        if (batch->outcomes[i].verdict == VERDICT_NONE) {
+            batch->outcomes[i] = outcome;
+        }
+    }
+}
+
+/* Time for the next request, 0 when there is not enough. */
+static int64_t
+time_left_ms(const struct http_sink *sink, const struct batch *batch)
+{
+    const struct os *os = sink->env->os;
+    int64_t left_ms = (batch->deadline_us - os->mono_us(os)) / 1000;
+    if (left_ms < LEFT_MIN_MS) {
+        return 0;
+    }
+    return left_ms < sink->options->timeout_ms ? left_ms : sink->options->timeout_ms;
+}
+
+/* Sends [from, to) in one request; true when the rest may be sent, `*split` when halves should. */
+static bool
+deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t to, bool *split)
+{
+    int64_t timeout_ms = time_left_ms(sink, batch);
+    struct diag_list diags = {0};
+    struct http_reply reply;
+    struct outcome retry = {.verdict = VERDICT_RETRY};
+    bool go_on = false;
+    if (timeout_ms == 0) {
+        retry.reason = BYTES("the deadline of the call was reached");
+    } else if (!send_records(sink, batch->records + from, to - from, batch->arena, timeout_ms,
+                             &reply, &diags)) {
+        retry.reason = arena_copy(batch->arena, diag_first_error(&diags));
+    } else if (judge(reply.status) == JUDGED_DONE) {
+        set_outcomes(batch, from, to, (struct outcome){.verdict = VERDICT_DONE});
+        atomic_fetch_add(&sink->sent, to - from);
+        go_on = true;
+    } else if (judge(reply.status) == JUDGED_RETRY) {
+        retry.retry_after_ms = reply.retry_after_ms;
+        retry.reason = describe_reply(&reply, batch->arena);
+    } else if (to - from == 1) {
+        batch->outcomes[from] = (struct outcome){.verdict = VERDICT_REJECT,
+                                                 .reason = describe_reply(&reply, batch->arena)};
+        go_on = true;
+    } else {
+        *split = true;
+        go_on = true;
+    }
+    if (!go_on) {
+        set_outcomes(batch, from, batch->count, retry);
+    }
+    diag_list_fini(&diags);
+    return go_on;
+}
+
+/* Sends [from, to), halving where the answer asks for it; the depth is log2 of the batch. */
+static bool
+deliver(struct http_sink *sink, struct batch *batch, size_t from, size_t to)
+{
+    bool split = false;
+    if (!deliver_range(sink, batch, from, to, &split)) {
+        return false;
+    }
+    size_t middle = from + (to - from) / 2;
+    return !split || (deliver(sink, batch, from, middle) && deliver(sink, batch, middle, to));
+}
+
+/* Whether the payload fits the format; else the record is rejected. */
+static bool
+fits_format(struct http_sink *sink, struct batch *batch, size_t i)
+{
+    if (sink->options->format == FORMAT_SINGLE && !sink->options->envelope) {
+        return true;
+    }
+    struct json json;
+    struct json_error error;
+    struct arena scratch = {0};
+    bool is_json = json_parse(&json, batch->records[i].payload, JSON_DEPTH_MAX, &scratch, &error);
+    arena_fini(&scratch);
+    if (!is_json) {
+        batch->outcomes[i] = (struct outcome){
+                .verdict = VERDICT_REJECT,
+                .reason = arena_printf(batch->arena,
+                                       "the payload is not JSON (byte %zu: %s); only 'format' = "
+                                       "'single' without 'envelope' sends other bytes",
+                                       error.offset, error.message)};
+    }
+    return is_json;
+}
+
+/* Runs of acceptable records are sent together. */
+static void
+http_write(void *instance, struct batch *batch)
+{
+    struct http_sink *sink = instance;
+    size_t run_max = sink->options->format == FORMAT_SINGLE ? 1 : batch->count;
+    bool go_on = true;
+    for (size_t from = 0; from < batch->count && go_on;) {
+        size_t to = from;
+        while (to < batch->count && to - from < run_max && fits_format(sink, batch, to)) {
+            to++;
+        }
+        go_on = to == from || deliver(sink, batch, from, to);
+        bool stopped_at_bad = to < batch->count && batch->outcomes[to].verdict == VERDICT_REJECT;
+        from = stopped_at_bad ? to + 1 : to;
+    }
+}
+
+static void
+http_health(void *instance, struct health *out)
+{
+    struct http_sink *sink = instance;
+    int status = atomic_load(&sink->last_status);
+    uint64_t requests = atomic_load(&sink->requests);
+    bool fine = requests == 0 || judge(status) != JUDGED_RETRY;
+    out->state = fine ? HEALTH_OK : HEALTH_WAITING;
+    if (requests > 0 && status == 0) {
+        snprintf(out->sentence, sizeof out->sentence, "no answer from %s", sink->options->url);
+        return;
+    }
+    snprintf(out->sentence, sizeof out->sentence,
+             "%" PRIu64 " records sent in %" PRIu64 " requests, last status %d",
+             atomic_load(&sink->sent), requests, status);
+}
+
+#define FIELD(member) offsetof(struct http_options, member)
+static const struct option http_options[] = {
+        {.name = "url", .type = OPTION_STRING, .offset = FIELD(url), .required = true,
+         .doc = "Where to send: https://host/path, literal, without a user name. A name must "
+                "resolve to a public address, see 'allow_private'."},
+        {.name = "method", .type = OPTION_CHOICE, .offset = FIELD(method), .fallback = "POST",
+         .choices = "POST|PUT|PATCH", .doc = "The request's method."},
+        {.name = "format", .type = OPTION_CHOICE, .offset = FIELD(format),
+         .fallback = "json_array", .choices = "json_array|json_lines|single",
+         .doc = "The body: one JSON array, one JSON text a line, or one record a request."},
+        {.name = "envelope", .type = OPTION_BOOL, .offset = FIELD(envelope), .fallback = "false",
+         .doc = "Wrap each payload as {\"id\",\"topic\",\"time\",\"payload\"}; the id is stable, so "
+                "the receiver can drop what it already has."},
+        {.name = "content_type", .type = OPTION_STRING, .offset = FIELD(content_type),
+         .doc = "Content-Type; by default application/json, or application/x-ndjson for lines."},
+        {.name = "headers", .type = OPTION_SECRET, .offset = FIELD(headers),
+         .doc = "More headers, 'Name: value', one a line or separated by '|'; never shown. Also "
+                "file:PATH or env:NAME."},
+        {.name = "gzip", .type = OPTION_BOOL, .offset = FIELD(gzip), .fallback = "false",
+         .doc = "Compress the body (Content-Encoding: gzip)."},
+        {.name = "token", .type = OPTION_SECRET, .offset = FIELD(token),
+         .doc = "Sent as 'Authorization: Bearer'; the text, file:PATH or env:NAME."},
+        {.name = "username", .type = OPTION_STRING, .offset = FIELD(username),
+         .doc = "User name for Basic authentication."},
+        {.name = "password", .type = OPTION_SECRET, .offset = FIELD(password),
+         .doc = "Password of 'username'; the text, file:PATH or env:NAME."},
+        {.name = "ca", .type = OPTION_STRING, .offset = FIELD(ca),
+         .doc = "PEM file with the certificates that sign the server's; default: the system's."},
+        {.name = "certificate", .type = OPTION_STRING, .offset = FIELD(certificate),
+         .doc = "PEM file with this gateway's certificate; a new file is used within a minute."},
+        {.name = "key", .type = OPTION_STRING, .offset = FIELD(key),
+         .doc = "PEM file with the key of 'certificate'."},
+        {.name = "insecure", .type = OPTION_BOOL, .offset = FIELD(insecure), .fallback = "false",
+         .doc = "Accept any certificate. For a test bench only: anybody can then be the server."},
+        {.name = "allow_private", .type = OPTION_BOOL, .offset = FIELD(allow_private),
+         .fallback = "false",
+         .doc = "Connect to loopback, link-local and private addresses also when a name resolves "
+                "to them. Addresses and 'localhost' written in 'url' need no permission."},
+        {.name = "proxy", .type = OPTION_STRING, .offset = FIELD(proxy),
+         .doc = "HTTP proxy, http://host:port. The environment's proxy variables are not read."},
+        {.name = "timeout", .type = OPTION_DURATION, .offset = FIELD(timeout_ms),
+         .fallback = "10s", .min = 10, .max = 300000,
+         .doc = "How long one request may take in all."},
+        {.name = "connect_timeout", .type = OPTION_DURATION, .offset = FIELD(connect_timeout_ms),
+         .fallback = "5s", .min = 10, .max = 60000,
+         .doc = "How long finding and reaching the server may take."},
+};
+#undef FIELD
+
+const struct driver driver_http = {
+        .name = "http",
+        .summary = "sends records to a web server, in batches",
+        .options = {http_options, sizeof http_options / sizeof *http_options},
+        .options_size = sizeof(struct http_options),
+        .limits = {.records_max = 100, .bytes_max = 1 << 20, .linger_ms = 200,
+                   .timeout_ms = 30000},
+        .open = http_open,
+        .close = http_close,
+        .write = http_write,
+        .health = http_health,
+};

@@ -1,0 +1,693 @@
+/*
+ * The http driver against a scripted server. Not here: what every driver must do (tests/conform).
+ */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include "base/buf.h"
+#include "base/child.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "conform/rig.h"
+#include "conform/stub.h"
+#include "drivers/curl.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* A rig whose driver talks to a stub. */
+struct pair {
+    struct stub *stub;
+    struct rig rig;
+    char url[64];
+};
+
+static void
+pair_open(struct pair *pair, stub_answer_fn answer, void *context, const char *const *more)
+{
+    pair->stub = stub_start(answer, context);
+    snprintf(pair->url, sizeof pair->url, "http://127.0.0.1:%d/in", stub_port(pair->stub));
+    const char *options[21] = {"url", pair->url};
+    for (size_t i = 0; more != NULL && more[i] != NULL; i++) {
+        options[i + 2] = more[i];
+    }
+    struct rig_setup setup = {.driver = "http", .name = "up stream", .options = options};
+    assert_true(rig_open(&pair->rig, &setup));
+}
+
+static void
+pair_close(struct pair *pair)
+{
+    rig_close(&pair->rig);
+    stub_stop(pair->stub);
+}
+
+static int64_t
+now_ms(void)
+{
+    return os_posix.mono_us(&os_posix) / 1000;
+}
+
+static bool
+contains(struct bytes text, const char *part)
+{
+    return memmem(text.data, text.size, part, strlen(part)) != NULL;
+}
+
+#define assert_contains(text, part) assert_true(contains(text, part))
+
+static const char *const three[] = {"{\"n\":1}", "[2,\n 2]", "3"};
+
+static bool
+answer_ok(struct stub *stub, const struct stub_request *request)
+{
+    return stub_reply(stub, 200, "", "thanks");
+}
+
+static void
+a_batch_is_one_request(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL,
+              (const char *[]){"token", "S3CR3T", "headers", "X-One: 1|X-Two: a b\nX-Three: 3",
+                               NULL});
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    rig_write_strings(&pair.rig, three, 1, 5000);
+    assert_int_equal(stub_count(pair.stub), 2);
+    assert_int_equal(stub_connections(pair.stub), 1);
+    const struct stub_request *first = stub_request(pair.stub, 0);
+    assert_bytes(first->body, "[{\"n\":1},[2,  2],3]");
+    assert_true(bytes_starts_with(first->head, BYTES("POST /in HTTP/1.1\r\n")));
+    assert_bytes(stub_header(first, "Content-Type"), "application/json");
+    assert_bytes(stub_header(first, "Authorization"), "Bearer S3CR3T");
+    assert_bytes(stub_header(first, "X-One"), "1");
+    assert_bytes(stub_header(first, "X-Two"), "a b");
+    assert_bytes(stub_header(first, "X-Three"), "3");
+    assert_bytes(stub_header(first, "Idempotency-Key"), "up%20stream/mqtt:1.0-mqtt:3.0/592d14e9");
+    assert_bytes(stub_header(first, "Headgate-Id"), "");
+    assert_bytes(stub_header(stub_request(pair.stub, 1), "Headgate-Id"), "mqtt:4:0");
+    pair_close(&pair);
+}
+
+static void
+formats_shape_the_body(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, (const char *[]){"format", "json_lines", NULL});
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_bytes(stub_request(pair.stub, 0)->body, "{\"n\":1}\n[2,  2]\n3\n");
+    assert_bytes(stub_header(stub_request(pair.stub, 0), "Content-Type"), "application/x-ndjson");
+    pair_close(&pair);
+
+    pair_open(&pair, answer_ok, NULL,
+              (const char *[]){"format", "single", "method", "PUT", "content_type", "text/x", NULL});
+    rig_write_strings(&pair.rig, (const char *[]){"not json\n", "", "3"}, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    assert_int_equal(stub_count(pair.stub), 3);
+    assert_bytes(stub_request(pair.stub, 0)->body, "not json\n");
+    assert_true(bytes_starts_with(stub_request(pair.stub, 0)->head, BYTES("PUT ")));
+    assert_bytes(stub_header(stub_request(pair.stub, 0), "Content-Type"), "text/x");
+    assert_bytes(stub_header(stub_request(pair.stub, 1), "Headgate-Id"), "mqtt:2:0");
+    assert_int_equal(stub_request(pair.stub, 1)->body.size, 0);
+    pair_close(&pair);
+
+    pair_open(&pair, answer_ok, NULL, (const char *[]){"envelope", "true", NULL});
+    rig_write_strings(&pair.rig, three, 1, 5000);
+    assert_bytes(stub_request(pair.stub, 0)->body,
+                 "[{\"id\":\"mqtt:1:0\",\"topic\":\"alerts/7\",\"time\":1700000000000,"
+                 "\"payload\":{\"n\":1}}]");
+    pair_close(&pair);
+}
+
+static void
+gzip_shrinks_the_body(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, (const char *[]){"gzip", "true", NULL});
+    const char *payloads[50];
+    for (size_t i = 0; i < 50; i++) {
+        payloads[i] = "{\"temperature\":21.5,\"status\":\"OK\"}";
+    }
+    rig_write_strings(&pair.rig, payloads, 50, 5000);
+    const struct stub_request *request = stub_request(pair.stub, 0);
+    assert_bytes(stub_header(request, "Content-Encoding"), "gzip");
+    assert_true(request->body.size < 200);
+    char plain[4096];
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)request->body.data,
+                       .avail_in = (uInt)request->body.size, .next_out = (Bytef *)plain,
+                       .avail_out = sizeof plain};
+    assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
+    assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(stream.total_out, 50 * 34 + 51);
+    assert_memory_equal(plain, "[{\"temperature\":21.5", 20);
+    inflateEnd(&stream);
+    pair_close(&pair);
+}
+
+static bool
+answer_500_once(struct stub *stub, const struct stub_request *request)
+{
+    return stub_reply(stub, request->number == 0 ? 500 : 202, "", "overloaded");
+}
+
+static bool
+reset_once(struct stub *stub, const struct stub_request *request)
+{
+    if (request->number == 0) {
+        stub_reset(stub);
+        return false;
+    }
+    return stub_reply(stub, 200, "", "");
+}
+
+/* U1, U6: what is sent again is the same request. */
+static void
+a_failed_request_comes_again_the_same(void **state)
+{
+    static const stub_answer_fn answers[] = {answer_500_once, reset_once};
+    for (size_t i = 0; i < 2; i++) {
+        struct pair pair;
+        pair_open(&pair, answers[i], NULL, NULL);
+        rig_write_strings(&pair.rig, three, 3, 5000);
+        assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+        assert_true(pair.rig.outcomes[0].reason.size > 0);
+        pair.rig.next_position = 1;
+        rig_write_strings(&pair.rig, three, 3, 5000);
+        assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+        assert_int_equal(stub_count(pair.stub), 2);
+        const struct stub_request *one = stub_request(pair.stub, 0);
+        const struct stub_request *two = stub_request(pair.stub, 1);
+        assert_true(bytes_equal(one->body, two->body));
+        assert_true(bytes_equal(stub_header(one, "Idempotency-Key"),
+                                stub_header(two, "Idempotency-Key")));
+        pair_close(&pair);
+    }
+}
+
+static bool
+answer_429(struct stub *stub, const struct stub_request *request)
+{
+    if (request->number == 0) {
+        return stub_reply(stub, 429, "Retry-After: 7\r\n", "");
+    }
+    char header[100];
+    time_t later = time(NULL) + 7;
+    struct tm utc;
+    gmtime_r(&later, &utc);
+    strftime(header, sizeof header, "Retry-After: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
+    return stub_reply(stub, 503, header, "");
+}
+
+/* U2 */
+static void
+retry_after_is_handed_on(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_429, NULL, NULL);
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+    assert_int_equal(pair.rig.outcomes[2].retry_after_ms, 7000);
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_in_range(pair.rig.outcomes[0].retry_after_ms, 5000, 7000);
+    pair_close(&pair);
+}
+
+static bool
+refuse_poison(struct stub *stub, const struct stub_request *request)
+{
+    bool poison = contains(request->body, "poison");
+    return stub_reply(stub, poison ? 400 : 200, "", poison ? "bad \"field\"\n" : "");
+}
+
+/* U3 */
+static void
+one_refused_record_of_a_hundred_is_found(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, refuse_poison, NULL, NULL);
+    const char *payloads[100];
+    for (size_t i = 0; i < 100; i++) {
+        payloads[i] = i == 37 ? "\"poison\"" : "1";
+    }
+    rig_write_strings(&pair.rig, payloads, 100, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 99);
+    assert_int_equal(pair.rig.outcomes[37].verdict, VERDICT_REJECT);
+    assert_bytes(pair.rig.outcomes[37].reason, "HTTP 400: bad \"field\"");
+    assert_true(stub_count(pair.stub) <= 15);
+    pair_close(&pair);
+}
+
+static bool
+take_ten(struct stub *stub, const struct stub_request *request)
+{
+    return stub_reply(stub, request->body.size > 21 ? 413 : 200, "", "");
+}
+
+static void
+too_large_a_batch_is_halved(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, take_ten, NULL, NULL);
+    const char *payloads[64];
+    for (size_t i = 0; i < 64; i++) {
+        payloads[i] = "7";
+    }
+    rig_write_strings(&pair.rig, payloads, 64, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 64);
+    assert_int_equal(stub_count(pair.stub), 15);
+    pair_close(&pair);
+}
+
+static bool
+refuse_then_fail(struct stub *stub, const struct stub_request *request)
+{
+    static const int statuses[] = {400, 200, 503};
+    return stub_reply(stub, statuses[request->number], "", "");
+}
+
+static void
+nothing_is_sent_behind_a_retry(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, refuse_then_fail, NULL, NULL);
+    rig_write_strings(&pair.rig, (const char *[]){"1", "2", "3", "4", "5", "6", "7", "8"}, 8, 5000);
+    assert_int_equal(stub_count(pair.stub), 3);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pair.rig.outcomes[i].verdict, i < 4 ? VERDICT_DONE : VERDICT_RETRY);
+    }
+    pair_close(&pair);
+}
+
+static bool
+answer_by_target(struct stub *stub, const struct stub_request *request)
+{
+    const int *status = stub_context(stub);
+    return stub_reply(stub, *status, "Location: http://127.0.0.1:1/x\r\n", "no");
+}
+
+/* U9, and what is about the configuration. */
+static void
+answers_about_the_request_keep_the_records(void **state)
+{
+    static const int statuses[] = {301, 302, 307, 308, 304, 401, 407, 408, 425, 500, 599};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        struct pair pair;
+        int status = statuses[i];
+        pair_open(&pair, answer_by_target, &status, NULL);
+        rig_write_strings(&pair.rig, three, 3, 5000);
+        assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+        assert_int_equal(stub_count(pair.stub), 1);
+        struct health health;
+        pair.rig.driver->health(pair.rig.instance, &health);
+        assert_int_equal(health.state, HEALTH_WAITING);
+        pair_close(&pair);
+    }
+}
+
+static bool
+drip_headers(struct stub *stub, const struct stub_request *request)
+{
+    bool open = stub_send(stub, "HTTP/1.1 200 OK\r\n");
+    for (int i = 0; i < 100 && open; i++) {
+        open = stub_send(stub, "X");
+        usleep(200000);
+    }
+    return false;
+}
+
+static bool
+drip_body(struct stub *stub, const struct stub_request *request)
+{
+    bool open = stub_send(stub, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    for (int i = 0; i < 100 && open; i++) {
+        open = stub_send(stub, "x");
+        usleep(200000);
+    }
+    return false;
+}
+
+/* U7 */
+static void
+a_dripping_server_is_left(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, drip_headers, NULL, (const char *[]){"timeout", "60s", NULL});
+    int64_t start = now_ms();
+    rig_write_strings(&pair.rig, three, 3, 60000);
+    assert_in_range(now_ms() - start, 4900, 12000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+    assert_bytes(pair.rig.outcomes[0].reason, "fewer than 50 bytes moved in 5 s");
+    pair_close(&pair);
+
+    pair_open(&pair, drip_body, NULL, (const char *[]){"timeout", "60s", NULL});
+    start = now_ms();
+    rig_write_strings(&pair.rig, three, 3, 60000);
+    assert_in_range(now_ms() - start, 1900, 4000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    pair_close(&pair);
+}
+
+static bool
+send_gigabyte(struct stub *stub, const struct stub_request *request)
+{
+    static char block[65537];
+    memset(block, 'y', sizeof block - 1);
+    size_t *sent = stub_context(stub);
+    bool open = stub_send(stub, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
+    while (open && *sent < 1073741824) {
+        open = stub_send(stub, block);
+        *sent += sizeof block - 1;
+    }
+    return false;
+}
+
+static bool
+send_endless_header(struct stub *stub, const struct stub_request *request)
+{
+    bool open = stub_send(stub, "HTTP/1.1 200 OK\r\n");
+    for (int i = 0; i < 100000 && open; i++) {
+        open = stub_send(stub, "X-Filler: 0123456789012345678901234567890123456789\r\n");
+    }
+    return false;
+}
+
+/* U8 */
+static void
+endless_answers_are_cut(void **state)
+{
+    struct pair pair;
+    size_t sent = 0;
+    pair_open(&pair, send_gigabyte, &sent, NULL);
+    int64_t start = now_ms();
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_true(now_ms() - start < 2000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    pair_close(&pair);
+    assert_true(sent < 64 << 20);
+
+    pair_open(&pair, send_endless_header, NULL, NULL);
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+    assert_bytes(pair.rig.outcomes[0].reason, "the answer's headers are above 64 KiB");
+    pair_close(&pair);
+}
+
+static bool
+answer_never(struct stub *stub, const struct stub_request *request)
+{
+    char byte;
+    int fd = *(int *)stub_context(stub);
+    return read(fd, &byte, 1) > 0;
+}
+
+/* U5 */
+static void
+waiting_is_bounded(void **state)
+{
+    struct pair pair;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pair_open(&pair, answer_never, &ends[0], (const char *[]){"timeout", "300ms", NULL});
+    int64_t start = now_ms();
+    rig_write_strings(&pair.rig, three, 3, 60000);
+    assert_in_range(now_ms() - start, 290, 1300);
+    assert_contains(pair.rig.outcomes[0].reason, "no answer within 0.3 s");
+    start = now_ms();
+    rig_write_strings(&pair.rig, three, 3, -1);
+    assert_true(now_ms() - start < 100);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 3);
+    close(ends[1]);
+    pair_close(&pair);
+    close(ends[0]);
+}
+
+static void
+an_absent_server_is_a_retry(void **state)
+{
+    struct stub *stub = stub_start(answer_ok, NULL);
+    char url[64];
+    snprintf(url, sizeof url, "http://localhost:%d", stub_port(stub));
+    stub_stop(stub);
+    struct rig rig;
+    struct rig_setup setup = {.driver = "http", .options = (const char *[]){"url", url, NULL}};
+    assert_true(rig_open(&rig, &setup));
+    rig_write_strings(&rig, three, 3, 5000);
+    assert_int_equal(rig_count(&rig, VERDICT_RETRY), 3);
+    assert_contains(rig.outcomes[0].reason, "Failed to connect to localhost");
+    rig_close(&rig);
+}
+
+static void
+payloads_that_are_not_json_are_rejected_alone(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, NULL);
+    rig_write_strings(&pair.rig, (const char *[]){"", "1", "2", "{\"x\":", "3"}, 5, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    assert_int_equal(pair.rig.outcomes[0].verdict, VERDICT_REJECT);
+    assert_int_equal(pair.rig.outcomes[3].verdict, VERDICT_REJECT);
+    assert_contains(pair.rig.outcomes[3].reason, "not JSON (byte 5");
+    assert_int_equal(stub_count(pair.stub), 2);
+    assert_bytes(stub_request(pair.stub, 0)->body, "[1,2]");
+    assert_bytes(stub_request(pair.stub, 1)->body, "[3]");
+    pair_close(&pair);
+}
+
+static void
+the_environment_has_no_say(void **state)
+{
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, NULL);
+    rig_write_strings(&pair.rig, three, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    pair_close(&pair);
+    unsetenv("http_proxy");
+    unsetenv("ALL_PROXY");
+}
+
+static void
+wrong_options_are_named(void **state)
+{
+    static const struct {
+        const char *options[7];
+        const char *message;
+    } rows[] = {
+            {{NULL}, "option 'url' is missing"},
+            {{"url", "ftp://host/x"}, "'url' has the scheme 'ftp', expected https or http"},
+            {{"url", "file:///etc/shadow"}, "'url' "},
+            {{"url", "http://"}, "'url' is not an URL"},
+            {{"url", "https://me:pw@host/"}, "'url' holds a user name"},
+            {{"url", "https://host/${topic(2)}"}, "'url' holds a template"},
+            {{"url", "https://h/", "token", "a", "username", "b"}, "both 'token' and 'username'"},
+            {{"url", "https://h/", "token", "a\r\nX: y"}, "'token' holds control characters"},
+            {{"url", "https://h/", "headers", "A: b | nonsense"}, "line 2 of 'headers'"},
+            {{"url", "https://h/", "headers", "Transfer-Encoding: x"},
+             "header 'Transfer-Encoding' cannot be set"},
+            {{"url", "https://h/", "password", "x"}, "'password' is set without 'username'"},
+            {{"url", "https://h/", "key", "/x"}, "'certificate' and 'key' are set only together"},
+            {{"url", "https://h/", "ca", "/nonexistent.pem"}, "cannot read '/nonexistent.pem'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        struct rig_setup setup = {.driver = "http", .options = rows[i].options};
+        assert_false(rig_open(&rig, &setup));
+        assert_contains(diag_first_error(&rig.diags), rows[i].message);
+        rig_close(&rig);
+    }
+}
+
+/* ---- addresses ---- */
+
+static bool
+is_private(const char *text)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
+        return http_address_is_private((struct sockaddr *)&in);
+    }
+    assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
+    return http_address_is_private((struct sockaddr *)&in6);
+}
+
+static void
+private_addresses_are_known(void **state)
+{
+    static const char *const private[] = {
+            "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1",
+            "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.168.1.1",
+            "198.19.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
+            "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::1",
+            "fc00::1", "fd12::1", "fe80::1", "febf::1", "fec0::1", "ff02::1"};
+    static const char *const public[] = {
+            "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.0.1", "100.128.0.1", "126.0.0.1",
+            "128.0.0.1", "169.253.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "192.167.0.1",
+            "198.17.0.1", "198.20.0.1", "223.255.255.255", "2001:4860::8888", "::ffff:8.8.8.8",
+            "64:ff9b::808:808", "2002:808:808::1"};
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++) {
+        assert_true(is_private(private[i]));
+    }
+    for (size_t i = 0; i < sizeof public / sizeof *public; i++) {
+        assert_false(is_private(public[i]));
+    }
+}
+
+/* Sends to a name that resolves to loopback; true when there was an answer. */
+static bool
+reaches(struct stub *stub, const char *host, bool allow_private, struct diag_list *diags)
+{
+    struct buf url = {0};
+    buf_printf(&url, "http://%s:%d/", host, stub_port(stub));
+    struct http_settings settings = {.url = buf_string(&url), .allow_private = allow_private,
+                                     .connect_timeout_ms = 1000, .pinned_address = "127.0.0.1"};
+    struct http_client *client;
+    assert_true(http_client_new(&client, &settings, diags));
+    struct http_request request = {.method = "POST", .body = BYTES("x"), .timeout_ms = 2000};
+    struct http_reply reply;
+    bool answered = http_client_send(client, &request, &reply, diags);
+    http_client_free(client);
+    buf_fini(&url);
+    return answered;
+}
+
+static void
+names_must_resolve_to_public_addresses(void **state)
+{
+    struct stub *stub = stub_start(answer_ok, NULL);
+    struct diag_list diags = {0};
+    assert_false(reaches(stub, "inside.example", false, &diags));
+    assert_bytes(diags.items[0].message,
+                 "'inside.example' resolves to 127.0.0.1, which is not a public address");
+    assert_false(reaches(stub, "localhost.example", false, &diags));
+    assert_int_equal(stub_connections(stub), 0);
+    assert_true(reaches(stub, "inside.example", true, &diags));
+    assert_true(reaches(stub, "127.0.0.1", false, &diags));
+    assert_true(reaches(stub, "localhost", false, &diags));
+    diag_list_fini(&diags);
+    stub_stop(stub);
+}
+
+/* ---- TLS (U10) ---- */
+
+struct tls {
+    char dir[32];
+    struct child child;
+    char url[64];
+    struct buf ca, output;
+};
+
+static void
+run(const char *format, const char *a, const char *b)
+{
+    struct buf command = {0};
+    buf_printf(&command, format, a, a, b);
+    assert_int_equal(system(buf_string(&command)), 0);
+    buf_fini(&command);
+}
+
+static void
+read_line(struct tls *tls)
+{
+    char c = 0;
+    while (c != '\n') {
+        assert_int_equal(read(tls->child.fd, &c, 1), 1);
+        buf_append_char(&tls->output, c);
+    }
+}
+
+static void
+tls_start(struct tls *tls, const char *names)
+{
+    *tls = (struct tls){.dir = "/tmp/headgate-tls-XXXXXX"};
+    assert_non_null(mkdtemp(tls->dir));
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+        "-subj /CN=test -keyout %s/key.pem -out %s/cert.pem -addext subjectAltName=%s 2>/dev/null",
+        tls->dir, names);
+    buf_printf(&tls->ca, "%s/cert.pem", tls->dir);
+    struct buf command = {0};
+    buf_printf(&command, "exec python3 %s/tls_server.py %s/cert.pem %s/key.pem <&3 >&3",
+               getenv("TESTS_UNIT_DIR"), tls->dir, tls->dir);
+    const char *const argv[] = {"sh", "-c", buf_string(&command), NULL};
+    struct diag_list diags = {0};
+    assert_true(child_spawn(&tls->child, "/bin/sh", argv, NULL, 0, &diags));
+    read_line(tls);
+    snprintf(tls->url, sizeof tls->url, "https://127.0.0.1:%d/", atoi(buf_string(&tls->output)));
+    buf_fini(&command);
+    diag_list_fini(&diags);
+}
+
+static void
+tls_stop(struct tls *tls)
+{
+    child_stop(&tls->child, 1000);
+    rig_remove_tree(tls->dir);
+    buf_fini(&tls->ca);
+    buf_fini(&tls->output);
+}
+
+static bool
+delivers(struct tls *tls, const char *option, const char *value, const char *reason)
+{
+    struct rig rig;
+    struct rig_setup setup = {.driver = "http",
+                              .options = (const char *[]){"url", tls->url, option, value, NULL}};
+    assert_true(rig_open(&rig, &setup));
+    rig_write_strings(&rig, three, 3, 5000);
+    bool done = rig_count(&rig, VERDICT_DONE) == 3;
+    if (!done) {
+        assert_int_equal(rig_count(&rig, VERDICT_RETRY), 3);
+        assert_contains(rig.outcomes[0].reason, reason);
+    }
+    rig_close(&rig);
+    return done;
+}
+
+static void
+certificates_are_verified(void **state)
+{
+    struct tls tls;
+    tls_start(&tls, "IP:127.0.0.1");
+    assert_false(delivers(&tls, NULL, NULL, "self-signed certificate"));
+    assert_true(delivers(&tls, "ca", buf_string(&tls.ca), ""));
+    assert_true(delivers(&tls, "insecure", "true", ""));
+    tls_stop(&tls);
+    tls_start(&tls, "DNS:other.example");
+    assert_false(delivers(&tls, "ca", buf_string(&tls.ca), "no alternative certificate subject"));
+    tls_stop(&tls);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(a_batch_is_one_request),
+            cmocka_unit_test(formats_shape_the_body),
+            cmocka_unit_test(gzip_shrinks_the_body),
+            cmocka_unit_test(a_failed_request_comes_again_the_same),
+            cmocka_unit_test(retry_after_is_handed_on),
+            cmocka_unit_test(one_refused_record_of_a_hundred_is_found),
+            cmocka_unit_test(too_large_a_batch_is_halved),
+            cmocka_unit_test(nothing_is_sent_behind_a_retry),
+            cmocka_unit_test(answers_about_the_request_keep_the_records),
+            cmocka_unit_test(a_dripping_server_is_left),
+            cmocka_unit_test(endless_answers_are_cut),
+            cmocka_unit_test(waiting_is_bounded),
+            cmocka_unit_test(an_absent_server_is_a_retry),
+            cmocka_unit_test(payloads_that_are_not_json_are_rejected_alone),
+            cmocka_unit_test(the_environment_has_no_say),
+            cmocka_unit_test(wrong_options_are_named),
+            cmocka_unit_test(private_addresses_are_known),
+            cmocka_unit_test(names_must_resolve_to_public_addresses),
+            cmocka_unit_test(certificates_are_verified),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
