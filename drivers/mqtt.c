@@ -409,7 +409,7 @@ make_uri(const struct mqtt_address *address)
 {
     struct buf uri = {0};
     buf_printf(&uri, address->is_ipv6 ? "%s[%.*s]:%u" : "%s%.*s:%u",
-               address->is_tls ? "ssl://" : "tcp://", BYTES_ARG(address->host), address->port);
+               address->is_tls ? "mqtts://" : "mqtt://", BYTES_ARG(address->host), address->port);
     return buf_take_string(&uri);
 }
 

@@ -12,7 +12,7 @@
  * The order of identifiers is the order in which the broker took the subscriptions; that lets an
  * older one stand in for a newer one. So an entry that was given up and is wanted again, or was
  * refused and is accepted later, gets a new identifier and is subscribed once more. The table of overlaps may lag behind: an entry that ceases
- * to stand in leaves it at once, one that becomes able to enters it when all answers are there.
+ * to stand in leaves it at once, one that becomes able to enters it when there is nothing left to subscribe.
  *
  * File: "HGS1", then { varint id, counted filter } for each entry, then CRC-32C of all before.
  * It holds every filter that the broker's session may hold: it is written before a SUBSCRIBE and
@@ -526,7 +526,7 @@ choose_next(struct subscriptions *set)
         add = add == NULL && must_add(item) && is_free ? item : add;
         drop = drop == NULL && !item->is_wanted && is_free ? item : drop;
     }
-    if (in_flight == 0 && (set->is_plan_stale || set->is_table_stale)) {
+    if (in_flight == 0 && !is_adding && (set->is_plan_stale || set->is_table_stale)) {
         if (set->is_plan_stale) {
             plan(set);
         } else {

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "driver.h"
+#include "drivers/publisher.h"
 #include "ingest.h"
 #include "store/journal.h"
 
@@ -278,6 +279,124 @@ run(struct arguments *arguments)
     return 0;
 }
 
+/* ---- publish ---- */
+
+struct publication {
+    const struct driver *driver;
+    void *instance;
+    char *options;
+    struct buf config_text;
+    struct gateway_paths paths;
+    struct driver_env env;
+    uint64_t position;
+    unsigned hops;
+};
+
+static void
+open_sink(struct publication *publication, struct arguments *arguments)
+{
+    struct diag_list diags = {0};
+    publication->driver = driver_find(BYTES("topic"));
+    publication->options = mem_alloc_zeroed(1, publication->driver->options_size);
+    option_defaults(&publication->driver->options, publication->options);
+    for (size_t i = 0; i < arguments->with_count; i++) {
+        struct bytes with = bytes_of_string(arguments->with[i]);
+        size_t equals = bytes_find(with, '=');
+        if (!option_set(&publication->driver->options, publication->options,
+                        bytes_slice(with, 0, equals), bytes_slice(with, equals + 1, with.size),
+                        NULL, &diags)) {
+            die(&diags);
+        }
+    }
+    config_print(&arguments->config, &publication->config_text);
+    publication->paths = (struct gateway_paths){.executable = "/proc/self/exe",
+                                                .config_text =
+                                                        buf_bytes(&publication->config_text)};
+    publication->env = (struct driver_env){
+            .os = &os_posix, .name = "topic", .paths = &publication->paths};
+    publication->hops = arguments->hops;
+    if (!publication->driver->open(&publication->instance, &publication->env,
+                                   publication->options, NULL, &diags)) {
+        die(&diags);
+    }
+}
+
+static void
+print_outcomes(const struct batch *batch, int64_t took_us)
+{
+    size_t by_verdict[4] = {0};
+    struct bytes reason = BYTES("");
+    for (size_t i = 0; i < batch->count; i++) {
+        by_verdict[batch->outcomes[i].verdict]++;
+        reason = reason.size == 0 ? batch->outcomes[i].reason : reason;
+    }
+    printf("verdicts %zu %zu %zu %" PRId64 " %.*s\n", by_verdict[VERDICT_DONE],
+           by_verdict[VERDICT_RETRY], by_verdict[VERDICT_REJECT], took_us, BYTES_ARG(reason));
+    fflush(stdout);
+}
+
+/* "COUNT SIZE TOPIC": payloads are the record's number, filled up with spaces. */
+static void
+publish_line(struct publication *publication, struct bytes line)
+{
+    struct arena arena = {0};
+    struct bytes count_text, size_text;
+    int64_t count = 0, size = 0;
+    bool valid = bytes_split(&line, ' ', &count_text) && bytes_split(&line, ' ', &size_text) &&
+                 bytes_to_int64(count_text, &count) && bytes_to_int64(size_text, &size);
+    check(valid && count > 0 && size >= 20);
+    struct sink_record *records = arena_new_array(&arena, struct sink_record, (size_t)count);
+    for (int64_t i = 0; i < count; i++) {
+        char *payload = arena_alloc(&arena, (size_t)size);
+        memset(payload, ' ', (size_t)size);
+        int digits = snprintf(payload, 20, "%" PRIu64, ++publication->position);
+        payload[digits] = ' ';
+        records[i] = (struct sink_record){.id = {publication->position, 0},
+                                          .stream = BYTES("mqtt"),
+                                          .target = line,
+                                          .hops = publication->hops,
+                                          .payload = bytes_of(payload, (size_t)size)};
+    }
+    int64_t start_us = os_posix.mono_us(&os_posix);
+    struct batch batch = {
+            .records = records,
+            .outcomes = arena_new_array(&arena, struct outcome, (size_t)count),
+            .count = (size_t)count,
+            .deadline_us = start_us + publication->driver->limits.timeout_ms * 1000,
+            .arena = &arena,
+    };
+    publication->driver->write(publication->instance, &batch);
+    print_outcomes(&batch, os_posix.mono_us(&os_posix) - start_us);
+    arena_fini(&arena);
+}
+
+static int
+publish(struct arguments *arguments)
+{
+    struct publication publication = {0};
+    char *line = NULL;
+    size_t capacity = 0;
+    open_sink(&publication, arguments);
+    for (ssize_t n; (n = getline(&line, &capacity, stdin)) > 0;) {
+        struct bytes text = bytes_of(line, (size_t)n);
+        if (bytes_ends_with(text, BYTES("\n"))) {
+            text.size--;
+        }
+        if (bytes_equal_string(text, "pid")) {
+            printf("pid %d\n", child_pid());
+            fflush(stdout);
+        } else {
+            publish_line(&publication, text);
+        }
+    }
+    publication.driver->close(publication.instance);
+    option_fini(&publication.driver->options, publication.options);
+    free(publication.options);
+    buf_fini(&publication.config_text);
+    free(line);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -286,8 +405,13 @@ main(int argc, char **argv)
     if (strcmp(verb, "ingest") == 0) {
         return ingest_process_main();
     }
+    if (strcmp(verb, "publisher") == 0) {
+        return publisher_process_main();
+    }
     parse_arguments(&arguments, argc, argv);
-    int result = strcmp(verb, "run") == 0 ? run(&arguments) : 2;
+    int result = strcmp(verb, "run") == 0       ? run(&arguments)
+                 : strcmp(verb, "publish") == 0 ? publish(&arguments)
+                                                : 2;
     free(arguments.filters);
     config_fini(&arguments.config);
     return result;
