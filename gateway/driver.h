@@ -51,6 +51,7 @@ struct sink_record {
     struct bytes rule;    /* the rule that made it */
     struct bytes target;  /* INSERT INTO 'target': the topic, templates filled in; else the table */
     struct bytes source;  /* topic of the input message */
+    unsigned hops;        /* rules and gateways that the input came through: message_hops() */
     struct bytes payload; /* JSON text, or raw bytes where the rule passes bytes through */
 };
 

@@ -1,0 +1,129 @@
+/*
+ * Why the broker is not there: words for MQTT's reason codes, and for what the network says.
+ *
+ * Paho only tells that an attempt failed. Whether the name, the way or the port is at fault is
+ * found by trying it once more by hand, on the owner's thread.
+ */
+#define _GNU_SOURCE
+#include "drivers/mqtt.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PROBE_TIMEOUT_MS = 2000 };
+
+static int
+finish_connect(int fd)
+{
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    if (poll(&writable, 1, PROBE_TIMEOUT_MS) <= 0) {
+        return ETIMEDOUT;
+    }
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
+}
+
+static int
+connect_once(const struct addrinfo *address)
+{
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errno;
+    }
+    int error = connect(fd, address->ai_addr, address->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) {
+        error = finish_connect(fd);
+    }
+    close(fd);
+    return error;
+}
+
+bool
+mqtt_explain_unreachable(const struct mqtt_address *address, struct buf *out)
+{
+    char *host = bytes_to_string(address->host);
+    char port[8];
+    snprintf(port, sizeof port, "%u", address->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int result = getaddrinfo(host, port, &hints, &found);
+    int error = 0;
+    if (result != 0) {
+        buf_printf(out, "cannot resolve '%s': %s", host, gai_strerror(result));
+    } else {
+        for (const struct addrinfo *each = found; each != NULL; each = each->ai_next) {
+            error = connect_once(each);
+            if (error == 0) {
+                break;
+            }
+        }
+        freeaddrinfo(found);
+    }
+    if (error != 0) {
+        buf_printf(out, "cannot reach %s port %s: %s", host, port, strerror(error));
+    }
+    free(host);
+    return result != 0 || error != 0;
+}
+
+const char *
+mqtt_describe_code(unsigned code)
+{
+    static const struct {
+        unsigned code;
+        const char *text;
+    } codes[] = {
+            {1, "unacceptable protocol version"},
+            {2, "client id rejected"},
+            {3, "broker unavailable"},
+            {4, "bad user name or password"},
+            {5, "not authorised"},
+            {128, "refused without a reason"},
+            {129, "malformed packet"},
+            {130, "protocol error"},
+            {131, "implementation specific error"},
+            {132, "unsupported protocol version"},
+            {133, "client id not valid"},
+            {134, "bad user name or password"},
+            {135, "not authorised"},
+            {136, "broker unavailable"},
+            {137, "broker busy"},
+            {138, "banned"},
+            {139, "broker shutting down"},
+            {140, "bad authentication method"},
+            {141, "keep-alive timeout"},
+            {142, "session taken over"},
+            {143, "topic filter not valid"},
+            {144, "topic name not valid"},
+            {145, "packet identifier in use"},
+            {147, "receive maximum exceeded"},
+            {148, "topic alias not valid"},
+            {149, "packet too large"},
+            {150, "message rate too high"},
+            {151, "quota exceeded"},
+            {152, "administrative action"},
+            {153, "payload format not valid"},
+            {154, "retained messages not supported"},
+            {155, "quality of service not supported"},
+            {156, "use another broker"},
+            {157, "broker moved"},
+            {158, "shared subscriptions not supported"},
+            {159, "connection rate exceeded"},
+            {160, "maximum connect time"},
+            {161, "subscription identifiers not supported"},
+            {162, "wildcard subscriptions not supported"},
+            {MQTT_CODE_UNSENT, "the connection was lost"},
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i].code == code) {
+            return codes[i].text;
+        }
+    }
+    return "unknown reason";
+}

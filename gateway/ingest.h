@@ -1,0 +1,75 @@
+/*
+ * The core's end of the ingest process, which keeps the broker connection and appends every
+ * message to the journal `data_dir`/journal/mqtt before the broker is told that we have it.
+ *
+ * Threads: one thread (the main one) starts, ticks, sets filters and stops; it must live as long
+ * as the process should (base/child.h). Another (the engine) may read the tail and wait:
+ *
+ *   read the journal up to ingest_tail()
+ *   nothing was there: ingest_prepare_wait(), poll() on ingest_wake_fd(), ingest_woken()
+ *
+ * None blocks longer than the time to hand a list of filters over (at most 1 s, when the process
+ * is stuck; it is then killed and started again).
+ */
+#ifndef HEADGATE_INGEST_H
+#define HEADGATE_INGEST_H
+
+#include "config.h"
+#include "ingest_page.h"
+
+struct ingest;
+
+/*
+ * Starts the process. `config` and `executable` (this binary; its verb is "ingest") are read
+ * during the call only. False when the page or the first process cannot be made.
+ */
+bool ingest_start(struct ingest **out, const struct config *config, const char *executable,
+                  struct diag_list *diags) MUST_CHECK;
+
+/* Lets the process say goodbye to the broker and sync; kills it after 2 s. The tail stays. */
+void ingest_stop(struct ingest *ingest);
+
+/* Stops if needed, frees. Both accept NULL. */
+void ingest_free(struct ingest *ingest);
+
+/* The directory that the journal lies in; owned by `ingest`. */
+const char *ingest_journal_dir(const struct ingest *ingest);
+
+/*
+ * The topic filters to be subscribed, in any order; copied. May be called at any time; new ones
+ * are subscribed before old ones are given up. Filters that are not valid are logged.
+ */
+void ingest_set_filters(struct ingest *ingest, const struct bytes *filters, size_t count);
+
+/* The position behind the last record. 0 until the journal is open for the first time. */
+uint64_t ingest_tail(const struct ingest *ingest);
+
+/* Readable after the tail has moved while somebody waits; the same for the ingest's whole life. */
+int ingest_wake_fd(const struct ingest *ingest);
+
+/* Before going to sleep: false when there are records behind `position` already. */
+bool ingest_prepare_wait(struct ingest *ingest, uint64_t position);
+
+/* Empties the descriptor after a wake-up. */
+void ingest_woken(struct ingest *ingest);
+
+/* Notices that the process ended and starts it again, with back-off. Call every 200 ms or so. */
+void ingest_tick(struct ingest *ingest);
+
+struct ingest_stats {
+    enum ingest_state state;
+    bool is_running;
+    unsigned protocol; /* 5 or 4 (3.1.1); 0 before the first connection */
+    unsigned filters_wanted, filters_active, filters_refused;
+    int64_t canary_us; /* last round trip through the broker; 0: none yet */
+    uint64_t restarts; /* of the process, after it ended by itself */
+#define INGEST_COUNTER(name, doc) uint64_t name;
+    INGEST_COUNTERS(INGEST_COUNTER)
+#undef INGEST_COUNTER
+};
+void ingest_stats(const struct ingest *ingest, struct ingest_stats *out);
+
+/* The verb "ingest": main of the process. Never returns while it is wanted. */
+int ingest_process_main(void);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * The page that the core and its ingest process share: one memfd, mapped by both.
+ *
+ * The core reads everything and writes `is_core_waiting`; the ingest process writes the rest. The
+ * page outlives the process, so counters go on over a restart and the tail is never unknown again.
+ *
+ * Sleeping. The core sets `is_core_waiting`, then looks at the tail once more, then polls the
+ * eventfd. The ingest process raises the tail, then takes the flag back and, if it was set, writes
+ * to the eventfd. Both orders are sequentially consistent, so one of the two sees the
+ * other; and as long as the core is busy a message costs no system call beyond its append.
+ */
+#ifndef HEADGATE_INGEST_PAGE_H
+#define HEADGATE_INGEST_PAGE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* INGEST_COUNTER(name, what it counts) */
+#define INGEST_COUNTERS(INGEST_COUNTER)                                                        \
+    INGEST_COUNTER(received, "messages from the broker, without the canary's")                 \
+    INGEST_COUNTER(received_bytes, "payload bytes of them")                                    \
+    INGEST_COUNTER(accepted, "messages appended to the journal")                               \
+    INGEST_COUNTER(dropped_too_large, "payload above payload_max, or too many properties")     \
+    INGEST_COUNTER(dropped_bad_topic, "topic that is not valid UTF-8, or has NUL or wildcards") \
+    INGEST_COUNTER(surplus_copies, "second copies because of overlapping subscriptions")       \
+    INGEST_COUNTER(duplicates_flagged, "messages that the broker had sent before")             \
+    INGEST_COUNTER(append_failures, "appends that failed and were tried again")                \
+    INGEST_COUNTER(gave_up, "times the process ended because the journal took nothing")        \
+    INGEST_COUNTER(connects, "connections to the broker")                                      \
+    INGEST_COUNTER(sessions_lost, "connections that found no session of ours any more")        \
+    INGEST_COUNTER(canaries_lost, "sessions renewed because the canary did not come back")
+
+enum ingest_state {
+    INGEST_STARTING,   /* the journal is being opened */
+    INGEST_CONNECTING, /* waiting for the broker */
+    INGEST_SUBSCRIBING,
+    INGEST_READY,
+    INGEST_BLOCKED,    /* the journal takes nothing */
+};
+
+struct ingest_page {
+    _Atomic uint64_t tail; /* position behind the last record; 0 before the first start */
+    _Atomic uint32_t is_core_waiting;
+    _Atomic uint32_t state;            /* enum ingest_state */
+    _Atomic uint32_t protocol;         /* 5 or 4 (3.1.1); 0 before the first connection */
+    _Atomic uint32_t filters_wanted;
+    _Atomic uint32_t filters_active;
+    _Atomic uint32_t filters_refused;
+    _Atomic uint32_t canaries_lost_in_row;
+    _Atomic int64_t canary_us;         /* the last round trip; 0: none yet */
+#define INGEST_COUNTER(name, doc) _Atomic uint64_t name;
+    INGEST_COUNTERS(INGEST_COUNTER)
+#undef INGEST_COUNTER
+};
+
+/* The descriptors that the process gets, behind its socket. */
+enum { INGEST_PAGE_FD = 4, INGEST_WAKE_FD = 5 };
+
+/* Frames from the core. Nothing goes the other way. */
+enum ingest_frame {
+    INGEST_FRAME_CONFIG = 1,  /* first; text as of config_print() */
+    INGEST_FRAME_FILTERS = 2, /* counted bytes, one after the other */
+};
+
+#endif

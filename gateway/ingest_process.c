@@ -1,0 +1,674 @@
+/*
+ * The ingest process: from the broker into the journal, and nothing else.
+ *
+ *   Paho's thread   judge the message, append it, raise the tail; its return acknowledges
+ *   main thread     socket to the core, connection, subscriptions, canary; once a second: clocks
+ *   sync thread     with `sync interval`: journal_sync() every sync_interval
+ *
+ * A message is acknowledged only after it is in the journal. When the journal takes nothing (disk
+ * full, I/O error) the callback waits and tries again for up to half the keep-alive, in which Paho
+ * reads nothing and the broker holds what it has; after that the process ends without
+ * acknowledging, and the next one is handed the message again.
+ *
+ * The canary is a message of ours to a topic of ours. When it does not come back while nothing
+ * else of QoS 1 arrives either, the session has stalled; a new connection to the same session
+ * mends that, and the simplest sure way to one is a new process.
+ *
+ * Every end is _exit(): Paho is never shut down.
+ */
+#define _GNU_SOURCE
+#include "ingest.h"
+
+#include "base/child.h"
+#include "base/frame.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/wire.h"
+#include "broker_options.h"
+#include "filters.h"
+#include "store/journal.h"
+#include "subscriptions.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+enum {
+    PROPS_MAX_BYTES = TOPIC_MAX_BYTES,
+    CONFIG_TIMEOUT_MS = 10000,
+    FRAME_TIMEOUT_MS = 5000,
+    TICK_MS = 1000,
+    APPEND_PAUSE_MAX_MS = 250,
+    CANARY_PATIENCE_MS = 5000,
+    CANARY_ALARM = 3, /* in a row */
+    REFUSED_AGAIN_MS = 30000,
+    REPEAT_LOG_MS = 60000,
+    GOODBYE_MS = 500,
+};
+
+struct canary {
+    char *topic;
+    bool is_out;
+    uint64_t nonce;
+    int64_t sent_us;
+    int64_t patient_until_us;
+    int64_t next_us;
+    uint64_t progress; /* QoS 1 messages when patience began */
+    _Atomic uint64_t seen; /* the nonce that came back last; by Paho's thread */
+    _Atomic int64_t seen_us;
+};
+
+struct ingester {
+    struct config config;
+    struct ingest_page *page;
+    struct journal *journal;
+    struct mqtt_connection *mqtt;
+
+    /* Paho's thread */
+    struct buf props;
+    struct diag_list append_diags;
+    struct log_gate append_gate;
+    struct log_gate drop_gate;
+
+    /* main thread */
+    struct subscriptions *subscriptions;
+    char *subscriptions_path;
+    bool has_filters;
+    struct canary canary;
+    int64_t forgive_us; /* when refused filters are asked for again; 0: none */
+    struct log_gate refused_gate;
+    struct log_gate save_gate;
+
+    /* shared */
+    _Atomic bool is_blocked;
+    _Atomic bool is_time_unsynced;
+    _Atomic uint64_t arrived_qos1;
+};
+
+static int64_t
+now_us(void)
+{
+    return os_posix.mono_us(&os_posix);
+}
+
+/* Counters have one writer, so they need no locked instruction. */
+static void
+count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
+/* ---- Paho's thread ---- */
+
+static void
+wake_core(struct ingest_page *page)
+{
+    if (atomic_load(&page->is_core_waiting) != 0 &&
+        atomic_exchange(&page->is_core_waiting, 0) != 0) {
+        uint64_t one = 1;
+        ssize_t written = write(INGEST_WAKE_FD, &one, sizeof one);
+        (void)written; /* a full counter wakes too */
+    }
+}
+
+static void
+give_up(struct ingester *ingester)
+{
+    count(&ingester->page->gave_up, 1);
+    log_error("the journal takes nothing: %.*s; ending without acknowledging, so that the broker "
+              "keeps the message", BYTES_ARG(diag_first_error(&ingester->append_diags)));
+    _exit(MQTT_EXIT_RETRY);
+}
+
+/* Half the keep-alive at most: longer, and the broker takes us for dead. */
+static void
+append(struct ingester *ingester, struct record *record)
+{
+    struct diag_list *diags = &ingester->append_diags;
+    int64_t until_us = now_us() + ingester->config.broker_keepalive * 1000 / 2;
+    for (int64_t pause_ms = 1; !journal_append(ingester->journal, record, diags);) {
+        count(&ingester->page->append_failures, 1);
+        atomic_store(&ingester->is_blocked, true);
+        atomic_store(&ingester->page->state, INGEST_BLOCKED);
+        if (log_gate_open(&ingester->append_gate, now_us() / 1000, REPEAT_LOG_MS)) {
+            log_error("the journal takes nothing: %.*s; the broker holds what it has",
+                      BYTES_ARG(diag_first_error(diags)));
+        }
+        if (now_us() + pause_ms * 1000 > until_us) {
+            give_up(ingester);
+        }
+        usleep((useconds_t)(pause_ms * 1000));
+        pause_ms = pause_ms * 2 > APPEND_PAUSE_MAX_MS ? APPEND_PAUSE_MAX_MS : pause_ms * 2;
+        diag_list_clear(diags);
+    }
+    if (atomic_load_explicit(&ingester->is_blocked, memory_order_relaxed)) {
+        atomic_store(&ingester->is_blocked, false);
+        log_notice("the journal takes messages again");
+    }
+}
+
+static void
+keep(struct ingester *ingester, const struct mqtt_message *message)
+{
+    struct ingest_page *page = ingester->page;
+    bool is_unsynced =
+            atomic_load_explicit(&ingester->is_time_unsynced, memory_order_relaxed);
+    struct record record = {
+            .time_us = os_posix.wall_us(&os_posix),
+            .flags = (message->qos & RECORD_QOS) |
+                     (message->is_retained ? (unsigned)RECORD_RETAINED : 0) |
+                     (message->is_dup ? (unsigned)RECORD_DUP : 0) |
+                     (is_unsynced ? (unsigned)RECORD_TIME_UNSYNCED : 0),
+            .topic = message->topic,
+            .props = buf_bytes(&ingester->props),
+            .payload = message->payload,
+    };
+    append(ingester, &record);
+    count(&page->accepted, 1);
+    atomic_store(&page->tail, record.next);
+    wake_core(page);
+}
+
+static void
+note_drop(struct ingester *ingester, _Atomic uint64_t *counter, const char *why,
+          const struct mqtt_message *message)
+{
+    count(counter, 1);
+    if (log_gate_open(&ingester->drop_gate, now_us() / 1000, REPEAT_LOG_MS)) {
+        log_warning("dropped a message of %zu bytes to '%.*s': %s", message->payload.size,
+                    BYTES_ARG(bytes_slice(message->topic, 0, 100)), why);
+    }
+}
+
+static void
+take_canary(struct canary *canary, struct bytes payload)
+{
+    int64_t nonce;
+    if (bytes_to_int64(payload, &nonce)) {
+        atomic_store(&canary->seen_us, now_us());
+        atomic_store(&canary->seen, (uint64_t)nonce);
+    }
+}
+
+static void
+on_message(void *context, const struct mqtt_message *message)
+{
+    struct ingester *ingester = context;
+    struct ingest_page *page = ingester->page;
+    if (bytes_equal_string(message->topic, ingester->canary.topic)) {
+        take_canary(&ingester->canary, message->payload);
+        return;
+    }
+    count(&page->received, 1);
+    count(&page->received_bytes, message->payload.size);
+    count(&page->duplicates_flagged, message->is_dup);
+    count(&ingester->arrived_qos1, message->qos > 0);
+    buf_clear(&ingester->props);
+    if (message->has_props) {
+        message_props_encode(&message->props, &ingester->props);
+    }
+    if (!topic_is_valid(message->topic)) {
+        note_drop(ingester, &page->dropped_bad_topic, "the topic is not valid", message);
+    } else if (message->payload.size > (size_t)ingester->config.payload_max) {
+        note_drop(ingester, &page->dropped_too_large, "larger than payload_max", message);
+    } else if (ingester->props.size > PROPS_MAX_BYTES) {
+        note_drop(ingester, &page->dropped_too_large, "too many properties", message);
+    } else if (!message->is_retained &&
+               subscriptions_is_copy(ingester->subscriptions, message->subscription,
+                                     message->topic)) {
+        count(&page->surplus_copies, 1);
+    } else {
+        keep(ingester, message);
+    }
+}
+
+static void
+on_published(void *context, uint64_t token, unsigned code)
+{
+    /* Only canaries are published here; what counts is whether they come back. */
+}
+
+/* ---- subscriptions ---- */
+
+static void
+publish_state(struct ingester *ingester, const struct subscriptions_state *subscribed)
+{
+    struct ingest_page *page = ingester->page;
+    bool is_all = ingester->has_filters && subscribed->active == subscribed->wanted;
+    enum ingest_state state = atomic_load(&ingester->is_blocked)          ? INGEST_BLOCKED
+                              : !mqtt_is_connected(ingester->mqtt)         ? INGEST_CONNECTING
+                              : is_all                                     ? INGEST_READY
+                                                                           : INGEST_SUBSCRIBING;
+    enum ingest_state before =
+            (enum ingest_state)atomic_exchange(&page->state, (uint32_t)state);
+    if (state == INGEST_READY && before != state) {
+        log_info("subscribed to %zu topic filters", subscribed->active);
+    }
+    atomic_store(&page->filters_wanted, (uint32_t)subscribed->wanted);
+    atomic_store(&page->filters_active, (uint32_t)subscribed->active);
+    atomic_store(&page->filters_refused, (uint32_t)subscribed->refused);
+}
+
+static bool
+save_subscriptions(struct ingester *ingester)
+{
+    struct diag_list diags = {0};
+    bool saved = subscriptions_save(ingester->subscriptions, &os_posix,
+                                    ingester->subscriptions_path, &diags);
+    if (!saved && log_gate_open(&ingester->save_gate, now_us() / 1000, REPEAT_LOG_MS)) {
+        log_error("%.*s; nothing new is subscribed until that works",
+                  BYTES_ARG(diag_first_error(&diags)));
+    }
+    diag_list_fini(&diags);
+    return saved;
+}
+
+static bool
+request_next(struct ingester *ingester)
+{
+    const char *filter;
+    uint32_t id;
+    switch (subscriptions_next(ingester->subscriptions, &filter, &id)) {
+    case SUBSCRIPTION_ADD:
+        return save_subscriptions(ingester) &&
+               mqtt_subscribe(ingester->mqtt, filter, id, id);
+    case SUBSCRIPTION_DROP:
+        return mqtt_unsubscribe(ingester->mqtt, filter, id);
+    case SUBSCRIPTION_NOTHING:
+        break;
+    }
+    return false;
+}
+
+static void
+forgive_refused(struct ingester *ingester, const struct subscriptions_state *state)
+{
+    if (state->refused == 0) {
+        ingester->forgive_us = 0;
+        return;
+    }
+    if (log_gate_open(&ingester->refused_gate, now_us() / 1000, REPEAT_LOG_MS)) {
+        log_error("the broker refuses the subscription to '%s' (%zu of %zu filters are refused); "
+                  "asking again every %d s", state->first_refused, state->refused, state->wanted,
+                  REFUSED_AGAIN_MS / 1000);
+    }
+    if (ingester->forgive_us == 0) {
+        ingester->forgive_us = now_us() + (int64_t)REFUSED_AGAIN_MS * 1000;
+    } else if (now_us() >= ingester->forgive_us) {
+        ingester->forgive_us = 0;
+        subscriptions_forgive(ingester->subscriptions);
+    }
+}
+
+/* Sends what can be sent; when nothing is left to be done, the file says what the broker has. */
+static void
+advance_subscriptions(struct ingester *ingester)
+{
+    if (ingester->has_filters && mqtt_is_connected(ingester->mqtt)) {
+        while (request_next(ingester)) {
+        }
+    }
+    struct subscriptions_state state = subscriptions_state(ingester->subscriptions);
+    if (ingester->has_filters && mqtt_is_connected(ingester->mqtt) && state.in_flight == 0) {
+        forgive_refused(ingester, &state);
+        save_subscriptions(ingester);
+    }
+    publish_state(ingester, &state);
+}
+
+static void
+on_connected(void *context, const struct mqtt_session *session)
+{
+    struct ingester *ingester = context;
+    count(&ingester->page->connects, 1);
+    count(&ingester->page->sessions_lost,
+          !session->is_present && atomic_load(&ingester->page->connects) > 1);
+    atomic_store(&ingester->page->protocol, (uint32_t)session->version);
+    ingester->canary.is_out = false;
+    ingester->canary.next_us = 0;
+    subscriptions_connected(ingester->subscriptions, session->is_present);
+}
+
+static void
+on_lost(void *context, struct bytes reason)
+{
+    struct ingester *ingester = context;
+    subscriptions_lost(ingester->subscriptions);
+}
+
+static void
+on_answered(void *context, uint64_t token, unsigned code)
+{
+    struct ingester *ingester = context;
+    subscriptions_answer(ingester->subscriptions, (uint32_t)token, code < 128);
+}
+
+/* ---- the canary ---- */
+
+static void
+send_canary(struct ingester *ingester)
+{
+    struct canary *canary = &ingester->canary;
+    uint32_t random;
+    os_posix.random(&os_posix, &random, sizeof random);
+    canary->nonce = (uint64_t)random + 1;
+    char payload[24];
+    int size = snprintf(payload, sizeof payload, "%" PRIu64, canary->nonce);
+    struct mqtt_publication publication = {
+            .topic = canary->topic, .payload = bytes_of(payload, (size_t)size), .qos = 1};
+    canary->sent_us = now_us();
+    canary->patient_until_us = canary->sent_us + (int64_t)CANARY_PATIENCE_MS * 1000;
+    canary->progress = atomic_load(&ingester->arrived_qos1);
+    canary->is_out = mqtt_publish(ingester->mqtt, &publication, 0);
+}
+
+static void
+lose_canary(struct ingester *ingester)
+{
+    struct ingest_page *page = ingester->page;
+    count(&page->canaries_lost, 1);
+    uint32_t in_row = atomic_fetch_add(&page->canaries_lost_in_row, 1) + 1;
+    log_line(in_row >= CANARY_ALARM ? LOG_ERROR : LOG_WARNING,
+             "the broker delivers nothing of QoS 1 although it is connected (%u in a row); "
+             "renewing the session", in_row);
+    _exit(MQTT_EXIT_RETRY);
+}
+
+static void
+watch_canary(struct ingester *ingester)
+{
+    struct canary *canary = &ingester->canary;
+    if (atomic_load(&canary->seen) == canary->nonce) {
+        atomic_store(&ingester->page->canary_us,
+                     atomic_load(&canary->seen_us) - canary->sent_us);
+        atomic_store(&ingester->page->canaries_lost_in_row, 0);
+        canary->is_out = false;
+        canary->next_us = canary->sent_us + ingester->config.broker_canary * 1000;
+        return;
+    }
+    if (now_us() < canary->patient_until_us) {
+        return;
+    }
+    uint64_t progress = atomic_load(&ingester->arrived_qos1);
+    if (progress == canary->progress) {
+        lose_canary(ingester);
+    }
+    canary->progress = progress; /* a long queue is ahead of it */
+    canary->patient_until_us = now_us() + (int64_t)CANARY_PATIENCE_MS * 1000;
+}
+
+static void
+run_canary(struct ingester *ingester)
+{
+    bool is_ready = atomic_load(&ingester->page->state) == INGEST_READY;
+    if (ingester->config.broker_canary == 0 || !is_ready) {
+        return;
+    }
+    if (ingester->canary.is_out) {
+        watch_canary(ingester);
+    } else if (now_us() >= ingester->canary.next_us) {
+        send_canary(ingester);
+    }
+}
+
+/* ---- the sync thread ---- */
+
+static void *
+sync_regularly(void *context)
+{
+    struct ingester *ingester = context;
+    uint64_t synced = 0;
+    for (;;) {
+        usleep((useconds_t)(ingester->config.sync_interval * 1000));
+        uint64_t tail = journal_tail(ingester->journal);
+        struct diag_list diags = {0};
+        if (tail != synced && !journal_sync(ingester->journal, &diags)) {
+            log_error("%.*s; starting again from what is on the medium",
+                      BYTES_ARG(diag_first_error(&diags)));
+            _exit(MQTT_EXIT_RETRY);
+        }
+        synced = tail;
+        diag_list_fini(&diags);
+    }
+    return NULL;
+}
+
+static void
+start_sync_thread(struct ingester *ingester)
+{
+    pthread_t thread;
+    if (ingester->config.sync == JOURNAL_SYNC_INTERVAL) {
+        check(pthread_create(&thread, NULL, sync_regularly, ingester) == 0);
+    }
+}
+
+/* ---- start ---- */
+
+static _Noreturn void
+fail(const struct diag_list *diags)
+{
+    log_diags(diags);
+    _exit(MQTT_EXIT_RETRY);
+}
+
+static void
+receive_config(struct ingester *ingester, struct diag_list *diags)
+{
+    struct buf buffer = {0};
+    struct frame frame;
+    config_init(&ingester->config);
+    if (!frame_receive(CHILD_SOCKET_FD, &buffer, &frame, CONFIG_TIMEOUT_MS, diags) ||
+        !config_parse(&ingester->config, BYTES("core"), frame.body, diags)) {
+        fail(diags);
+    }
+    explicit_bzero(buffer.data, buffer.capacity);
+    buf_fini(&buffer);
+    log_setup((enum log_level)ingester->config.log_level, "ingest");
+}
+
+static void
+map_page(struct ingester *ingester, struct diag_list *diags)
+{
+    void *page = mmap(NULL, sizeof(struct ingest_page), PROT_READ | PROT_WRITE, MAP_SHARED,
+                      INGEST_PAGE_FD, 0);
+    if (page == MAP_FAILED) {
+        diag_io_error(diags, errno, "cannot map the page shared with the core");
+        fail(diags);
+    }
+    close(INGEST_PAGE_FD);
+    ingester->page = page;
+}
+
+static void
+open_journal(struct ingester *ingester, struct diag_list *diags)
+{
+    const struct config *config = &ingester->config;
+    struct buf dir = {0};
+    buf_printf(&dir, "%s/journal/mqtt", config->data_dir);
+    int result = os_make_dirs(&os_posix, buf_string(&dir), 0750);
+    if (result < 0) {
+        diag_io_error(diags, -result, "cannot make '%s'", buf_string(&dir));
+        fail(diags);
+    }
+    struct journal_options options = {
+            .os = &os_posix,
+            .dir = buf_take_string(&dir), /* for the process's life */
+            .segment_bytes = config->segment_size,
+            .record_max_bytes = config->payload_max + TOPIC_MAX_BYTES + PROPS_MAX_BYTES,
+            .sync = (enum journal_sync)config->sync,
+    };
+    if (!journal_open(&ingester->journal, &options, diags)) {
+        fail(diags);
+    }
+    log_diags(diags);
+    diag_list_clear(diags);
+    atomic_store(&ingester->page->tail, journal_tail(ingester->journal));
+    wake_core(ingester->page);
+}
+
+static void
+open_subscriptions(struct ingester *ingester, struct diag_list *diags)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/mqtt.subscriptions", ingester->config.data_dir);
+    ingester->subscriptions_path = buf_take_string(&path);
+    ingester->subscriptions = subscriptions_new();
+    if (!subscriptions_load(ingester->subscriptions, &os_posix, ingester->subscriptions_path,
+                            diags)) {
+        fail(diags);
+    }
+    log_diags(diags);
+    diag_list_clear(diags);
+}
+
+static void
+name_canary(struct ingester *ingester)
+{
+    struct buf topic = {0};
+    buf_printf(&topic, "headgate/canary/%s", ingester->config.broker_client_id);
+    for (size_t i = 0; i < topic.size; i++) {
+        if (topic.data[i] == '+' || topic.data[i] == '#') {
+            topic.data[i] = '_';
+        }
+    }
+    ingester->canary.topic = buf_take_string(&topic);
+}
+
+static void
+open_connection(struct ingester *ingester, struct diag_list *diags)
+{
+    struct mqtt_options options;
+    struct mqtt_events events = {
+            .context = ingester,
+            .message = on_message,
+            .published = on_published,
+            .connected = on_connected,
+            .lost = on_lost,
+            .answered = on_answered,
+    };
+    if (!broker_options(&ingester->config, &options, diags) ||
+        !mqtt_open(&ingester->mqtt, &options, &events, diags)) {
+        fail(diags);
+    }
+}
+
+/* ---- the main loop ---- */
+
+static void
+take_filters(struct ingester *ingester, struct bytes body)
+{
+    struct wire_reader reader = wire_reader(body);
+    struct bytes *filters = NULL;
+    size_t filter_count = 0, capacity = 0;
+    while (reader.rest.size > 0 && !reader.failed) {
+        struct bytes filter = wire_get_bytes(&reader);
+        filters = mem_grow(filters, filter_count, &capacity, sizeof *filters);
+        filters[filter_count++] = filter;
+    }
+    check(!reader.failed);
+    if (ingester->config.broker_canary != 0) {
+        filters = mem_grow(filters, filter_count, &capacity, sizeof *filters);
+        filters[filter_count++] = bytes_of_string(ingester->canary.topic);
+    }
+    size_t invalid = subscriptions_want(ingester->subscriptions, filters, filter_count);
+    if (invalid > 0) {
+        log_error("%zu topic filters are not valid", invalid);
+    }
+    ingester->has_filters = true;
+    free(filters);
+}
+
+static _Noreturn void
+say_goodbye(struct ingester *ingester)
+{
+    mqtt_disconnect(ingester->mqtt, GOODBYE_MS);
+    struct diag_list diags = {0};
+    if (ingester->config.sync != JOURNAL_SYNC_NEVER &&
+        !journal_sync(ingester->journal, &diags)) {
+        fail(&diags);
+    }
+    _exit(EXIT_SUCCESS);
+}
+
+static void
+listen_to_core(struct ingester *ingester, struct buf *buffer)
+{
+    struct frame frame;
+    struct diag_list diags = {0};
+    if (!frame_receive(CHILD_SOCKET_FD, buffer, &frame, FRAME_TIMEOUT_MS, &diags)) {
+        say_goodbye(ingester);
+    }
+    if (frame.type == INGEST_FRAME_FILTERS) {
+        take_filters(ingester, frame.body);
+    }
+    diag_list_fini(&diags);
+}
+
+static void
+read_clock_state(struct ingester *ingester)
+{
+    struct timex clock = {0};
+    int state = adjtimex(&clock);
+    atomic_store(&ingester->is_time_unsynced,
+                 state == TIME_ERROR || (clock.status & STA_UNSYNC) != 0);
+}
+
+static int
+timeout_until(int64_t wanted_us)
+{
+    int64_t left_ms = wanted_us == INT64_MAX ? TICK_MS : (wanted_us - now_us() + 999) / 1000;
+    return left_ms < 0 ? 0 : left_ms > TICK_MS ? TICK_MS : (int)left_ms;
+}
+
+static _Noreturn void
+run(struct ingester *ingester)
+{
+    struct buf buffer = {0};
+    int64_t tick_us = 0;
+    for (;;) {
+        int64_t wanted_us = mqtt_step(ingester->mqtt);
+        advance_subscriptions(ingester);
+        run_canary(ingester);
+        if (now_us() >= tick_us) {
+            read_clock_state(ingester);
+            tick_us = now_us() + (int64_t)TICK_MS * 1000;
+        }
+        struct pollfd fds[] = {
+                {.fd = CHILD_SOCKET_FD, .events = POLLIN},
+                {.fd = mqtt_fd(ingester->mqtt), .events = POLLIN},
+        };
+        if (poll(fds, 2, timeout_until(wanted_us)) > 0 && fds[0].revents != 0) {
+            listen_to_core(ingester, &buffer);
+        }
+    }
+}
+
+int
+ingest_process_main(void)
+{
+    struct diag_list diags = {0};
+    struct ingester *ingester = mem_new(struct ingester);
+    log_setup(LOG_INFO, "ingest");
+    signal(SIGINT, SIG_IGN); /* the core decides: its end of the socket closes */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    receive_config(ingester, &diags);
+    map_page(ingester, &diags);
+    open_journal(ingester, &diags);
+    open_subscriptions(ingester, &diags);
+    name_canary(ingester);
+    read_clock_state(ingester);
+    open_connection(ingester, &diags);
+    start_sync_thread(ingester);
+    run(ingester);
+}
