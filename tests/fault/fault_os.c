@@ -33,117 +33,137 @@ strike(struct fault_os *fault, enum fault_call call)
 static int64_t
 fault_wall_us(const struct os *os)
 {
-    return self(os)->inner->wall_us(self(os)->inner);
+    struct fault_os *fault = self(os);
+    pthread_mutex_lock(&fault->lock);
+    int64_t now_us = fault->inner->wall_us(fault->inner);
+    pthread_mutex_unlock(&fault->lock);
+    return now_us;
 }
 
+/* The real one: threads wait by it. */
 static int64_t
 fault_mono_us(const struct os *os)
 {
-    return self(os)->inner->mono_us(self(os)->inner);
+    return os_posix.mono_us(&os_posix);
 }
 
 static void
 fault_random(const struct os *os, void *out, size_t size)
 {
-    self(os)->inner->random(self(os)->inner, out, size);
+    struct fault_os *fault = self(os);
+    pthread_mutex_lock(&fault->lock);
+    fault->inner->random(fault->inner, out, size);
+    pthread_mutex_unlock(&fault->lock);
 }
 
-#define FAULT_RETURN(kind, call_inner)                        \
+/* The body of a call: strikes, or passes it on; one call at a time. */
+#define FAULT_PASS(kind, type, call_inner)                    \
     struct fault_os *fault = self(os);                        \
     const struct os *inner = fault->inner;                    \
+    pthread_mutex_lock(&fault->lock);                         \
     int error = strike(fault, kind);                          \
-    return error < 0 ? error : inner->call_inner
+    type result = error < 0 ? error : inner->call_inner;      \
+    pthread_mutex_unlock(&fault->lock);                       \
+    return result
 
 static int
 fault_open(const struct os *os, const char *path, int flags, mode_t mode)
 {
-    FAULT_RETURN(FAULT_OPEN, open(inner, path, flags, mode));
+    FAULT_PASS(FAULT_OPEN, int, open(inner, path, flags, mode));
 }
 
 static int
 fault_close(const struct os *os, int fd)
 {
-    return self(os)->inner->close(self(os)->inner, fd);
+    struct fault_os *fault = self(os);
+    pthread_mutex_lock(&fault->lock);
+    int result = fault->inner->close(fault->inner, fd);
+    pthread_mutex_unlock(&fault->lock);
+    return result;
 }
 
 static ssize_t
 fault_pread(const struct os *os, int fd, void *out, size_t size, int64_t offset)
 {
-    FAULT_RETURN(FAULT_PREAD, pread(inner, fd, out, size, offset));
+    FAULT_PASS(FAULT_PREAD, ssize_t, pread(inner, fd, out, size, offset));
 }
 
 static ssize_t
 fault_pwrite(const struct os *os, int fd, const void *data, size_t size, int64_t offset)
 {
     struct fault_os *fault = self(os);
+    pthread_mutex_lock(&fault->lock);
     int error = strike(fault, FAULT_PWRITE);
     if (error == FAULT_SHORT && fault->error == FAULT_SHORT) {
         fault->is_cut = true;
         size = (size + 1) / 2;
         error = 0;
     }
-    return error < 0 ? error : fault->inner->pwrite(fault->inner, fd, data, size, offset);
+    ssize_t result =
+            error < 0 ? error : fault->inner->pwrite(fault->inner, fd, data, size, offset);
+    pthread_mutex_unlock(&fault->lock);
+    return result;
 }
 
 static int
 fault_sync(const struct os *os, int fd)
 {
-    FAULT_RETURN(FAULT_SYNC, sync(inner, fd));
+    FAULT_PASS(FAULT_SYNC, int, sync(inner, fd));
 }
 
 static int
 fault_truncate(const struct os *os, int fd, int64_t size)
 {
-    FAULT_RETURN(FAULT_TRUNCATE, truncate(inner, fd, size));
+    FAULT_PASS(FAULT_TRUNCATE, int, truncate(inner, fd, size));
 }
 
 static int
 fault_allocate(const struct os *os, int fd, int64_t size)
 {
-    FAULT_RETURN(FAULT_ALLOCATE, allocate(inner, fd, size));
+    FAULT_PASS(FAULT_ALLOCATE, int, allocate(inner, fd, size));
 }
 
 static int64_t
 fault_size(const struct os *os, int fd)
 {
-    FAULT_RETURN(FAULT_SIZE, size(inner, fd));
+    FAULT_PASS(FAULT_SIZE, int64_t, size(inner, fd));
 }
 
 static int
 fault_rename(const struct os *os, const char *from, const char *to)
 {
-    FAULT_RETURN(FAULT_RENAME, rename(inner, from, to));
+    FAULT_PASS(FAULT_RENAME, int, rename(inner, from, to));
 }
 
 static int
 fault_unlink(const struct os *os, const char *path)
 {
-    FAULT_RETURN(FAULT_UNLINK, unlink(inner, path));
+    FAULT_PASS(FAULT_UNLINK, int, unlink(inner, path));
 }
 
 static int
 fault_mkdir(const struct os *os, const char *path, mode_t mode)
 {
-    FAULT_RETURN(FAULT_MKDIR, mkdir(inner, path, mode));
+    FAULT_PASS(FAULT_MKDIR, int, mkdir(inner, path, mode));
 }
 
 static int
 fault_sync_dir(const struct os *os, const char *path)
 {
-    FAULT_RETURN(FAULT_SYNC_DIR, sync_dir(inner, path));
+    FAULT_PASS(FAULT_SYNC_DIR, int, sync_dir(inner, path));
 }
 
 static int
 fault_list(const struct os *os, const char *path, void (*each)(void *context, const char *name),
            void *context)
 {
-    FAULT_RETURN(FAULT_LIST, list(inner, path, each, context));
+    FAULT_PASS(FAULT_LIST, int, list(inner, path, each, context));
 }
 
 static int
 fault_lock(const struct os *os, int fd)
 {
-    FAULT_RETURN(FAULT_LOCK, lock(inner, fd));
+    FAULT_PASS(FAULT_LOCK, int, lock(inner, fd));
 }
 
 void
@@ -151,6 +171,7 @@ fault_os_init(struct fault_os *fault, const struct os *inner)
 {
     *fault = (struct fault_os){
             .inner = inner,
+            .lock = PTHREAD_MUTEX_INITIALIZER,
             .os = {.wall_us = fault_wall_us,
                    .mono_us = fault_mono_us,
                    .random = fault_random,
@@ -174,18 +195,23 @@ fault_os_init(struct fault_os *fault, const struct os *inner)
 void
 fault_os_arm(struct fault_os *fault, enum fault_call call, uint64_t nth, int error)
 {
+    pthread_mutex_lock(&fault->lock);
     fault->call = call;
     fault->countdown = nth;
     fault->error = error;
     fault->fired = false;
     fault->is_cut = false;
+    pthread_mutex_unlock(&fault->lock);
 }
 
 void
 fault_os_disarm(struct fault_os *fault)
 {
+    pthread_mutex_lock(&fault->lock);
     fault->countdown = 0;
     fault->is_cut = false;
+    fault->is_lasting = false;
+    pthread_mutex_unlock(&fault->lock);
 }
 
 const char *

@@ -1,6 +1,7 @@
 /*
  * A decorator of `struct os`: counts every call by kind and makes a chosen one fail, so that a
- * test can fail the n-th call of each kind for all n. Single-threaded tests only.
+ * test can fail the n-th call of each kind for all n. It passes one call at a time to the inner
+ * one, so that a crash_disk below it may be used by several threads; the monotonic clock is real.
  *
  *   struct fault_os fault;
  *   fault_os_init(&fault, &os_posix);
@@ -12,6 +13,8 @@
 #define HEADGATE_TESTS_FAULT_OS_H
 
 #include "base/os.h"
+
+#include <pthread.h>
 
 enum fault_call {
     FAULT_OPEN,
@@ -36,6 +39,7 @@ enum { FAULT_SHORT = -1 };
 struct fault_os {
     struct os os;
     const struct os *inner;
+    pthread_mutex_t lock;
     enum fault_call call;
     uint64_t countdown; /* 0: not armed */
     int error;          /* positive errno or FAULT_SHORT */

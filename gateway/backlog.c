@@ -1,0 +1,420 @@
+/*
+ * Three runs in the order of pushes:
+ *
+ *   front: in memory            disk: only in the log         rear: in memory
+ *   ┌──────────┬──────────┐     ┌─────────────────────┐       ┌─────────────┐
+ *   │ logged   │ unlogged │     │ disk_head ... tail  │       │ unlogged    │
+ *   └──────────┴──────────┘     └─────────────────────┘       └─────────────┘
+ *
+ * Delivery takes from `front`. A sink that keeps up has nothing else, and of that nothing is
+ * logged but what waited during a cut. When memory is full, the rest of `front` is logged, and
+ * from then on records go to disk only, until all of them have been read back into `front`. `rear`
+ * exists only while the disk takes no more.
+ *
+ * Invariant: the log holds records in the order of pushes. So the unlogged part of `front` is
+ * empty whenever the disk run is not, and what waits is one range of the log after a cut. Order
+ * matters to sinks that take an id for old when they have seen a higher one.
+ *
+ * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
+ * stream, rule, source. Its topic is the target.
+ */
+#define _GNU_SOURCE
+#include "backlog.h"
+
+#include "base/mem.h"
+#include "base/wire.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+    BACKLOG_SEGMENT_BYTES = 1024 * 1024,
+    LOG_RECORD_BYTES_MAX = 63 * 1024 * 1024,
+    SPILL_PAUSE_US = 500 * 1000, /* between two tries of a disk that takes nothing */
+};
+
+/* ---- records in memory ---- */
+
+static struct bytes
+store_bytes(char **at, struct bytes bytes)
+{
+    if (bytes.size > 0) {
+        memcpy(*at, bytes.data, bytes.size);
+    }
+    struct bytes stored = bytes_of(*at, bytes.size);
+    *at += bytes.size;
+    return stored;
+}
+
+static size_t
+record_size(const struct sink_record *record)
+{
+    return record->stream.size + record->rule.size + record->target.size + record->source.size +
+           record->payload.size;
+}
+
+static struct waiting *
+waiting_new(const struct sink_record *record, int64_t now_us)
+{
+    size_t size = record_size(record);
+    struct waiting *waiting = mem_alloc(sizeof *waiting + size);
+    *waiting = (struct waiting){.record = *record, .size = sizeof *waiting + size,
+                                .pushed_us = now_us};
+    char *at = waiting->bytes;
+    waiting->record.stream = store_bytes(&at, record->stream);
+    waiting->record.rule = store_bytes(&at, record->rule);
+    waiting->record.target = store_bytes(&at, record->target);
+    waiting->record.source = store_bytes(&at, record->source);
+    waiting->record.payload = store_bytes(&at, record->payload);
+    return waiting;
+}
+
+static void
+waiting_free(struct waiting *waiting)
+{
+    free(waiting->rejection);
+    free(waiting);
+}
+
+static void
+list_append(struct waiting_list *list, struct waiting *waiting)
+{
+    waiting->next = NULL;
+    waiting->previous = list->last;
+    if (list->last == NULL) {
+        list->first = waiting;
+    } else {
+        list->last->next = waiting;
+    }
+    list->last = waiting;
+    list->count++;
+    list->bytes += waiting->size;
+}
+
+static void
+list_remove(struct waiting_list *list, struct waiting *waiting)
+{
+    if (waiting->previous == NULL) {
+        list->first = waiting->next;
+    } else {
+        waiting->previous->next = waiting->next;
+    }
+    if (waiting->next == NULL) {
+        list->last = waiting->previous;
+    } else {
+        waiting->next->previous = waiting->previous;
+    }
+    list->count--;
+    list->bytes -= waiting->size;
+}
+
+/* Moves all of `from` behind `list`. */
+static void
+list_join(struct waiting_list *list, struct waiting_list *from)
+{
+    if (from->first != NULL) {
+        from->first->previous = list->last;
+        if (list->last == NULL) {
+            list->first = from->first;
+        } else {
+            list->last->next = from->first;
+        }
+        list->last = from->last;
+        list->count += from->count;
+        list->bytes += from->bytes;
+    }
+    *from = (struct waiting_list){0};
+}
+
+void
+waiting_list_free(struct waiting_list *list)
+{
+    for (struct waiting *waiting = list->first; waiting != NULL;) {
+        struct waiting *next = waiting->next;
+        waiting_free(waiting);
+        waiting = next;
+    }
+    *list = (struct waiting_list){0};
+}
+
+/* ---- the log ---- */
+
+static bool
+log_record(struct backlog *backlog, const struct sink_record *record, struct record *out,
+           struct diag_list *diags)
+{
+    struct buf props = {0};
+    wire_put_u64(&props, record->id.position);
+    wire_put_u32(&props, record->id.output);
+    wire_put_signed(&props, record->time_us);
+    wire_put_bytes(&props, record->stream);
+    wire_put_bytes(&props, record->rule);
+    wire_put_bytes(&props, record->source);
+    *out = (struct record){
+            .time_us = backlog->os->wall_us(backlog->os),
+            .topic = record->target,
+            .props = buf_bytes(&props),
+            .payload = record->payload,
+    };
+    bool logged = journal_append(backlog->journal, out, diags);
+    buf_fini(&props);
+    backlog->next_index += logged;
+    return logged;
+}
+
+static bool
+decode_record(const struct record *record, struct sink_record *out)
+{
+    struct wire_reader reader = wire_reader(record->props);
+    *out = (struct sink_record){.target = record->topic, .payload = record->payload};
+    out->id.position = wire_get_u64(&reader);
+    out->id.output = wire_get_u32(&reader);
+    out->time_us = wire_get_signed(&reader);
+    out->stream = wire_get_bytes(&reader);
+    out->rule = wire_get_bytes(&reader);
+    out->source = wire_get_bytes(&reader);
+    return wire_at_end(&reader);
+}
+
+static bool
+log_front(struct backlog *backlog, struct diag_list *diags)
+{
+    while (backlog->unlogged != NULL) {
+        struct waiting *waiting = backlog->unlogged;
+        struct record record;
+        if (!log_record(backlog, &waiting->record, &record, diags)) {
+            return false;
+        }
+        waiting->log_position = record.position;
+        waiting->log_index = backlog->next_index - 1;
+        backlog->unlogged = waiting->next;
+    }
+    return true;
+}
+
+static bool
+log_to_disk_run(struct backlog *backlog, const struct sink_record *record,
+                struct diag_list *diags)
+{
+    struct record logged;
+    if (!log_record(backlog, record, &logged, diags)) {
+        return false;
+    }
+    if (!backlog->is_spilled) {
+        backlog->is_spilled = true;
+        backlog->disk_head = logged.position;
+    }
+    backlog->disk_records++;
+    return true;
+}
+
+static bool
+log_rear(struct backlog *backlog, struct diag_list *diags)
+{
+    while (backlog->rear.first != NULL) {
+        struct waiting *waiting = backlog->rear.first;
+        if (!log_to_disk_run(backlog, &waiting->record, diags)) {
+            return false;
+        }
+        list_remove(&backlog->rear, waiting);
+        waiting_free(waiting);
+    }
+    return true;
+}
+
+/* ---- the core's side ---- */
+
+static bool
+open_log(struct backlog *backlog, const struct outbox_mark *mark, struct diag_list *diags)
+{
+    const struct journal_options options = {
+            .os = backlog->os,
+            .dir = backlog->dir,
+            .segment_bytes = BACKLOG_SEGMENT_BYTES,
+            .record_max_bytes = LOG_RECORD_BYTES_MAX,
+            .sync = JOURNAL_SYNC_INTERVAL,
+    };
+    return journal_open(&backlog->journal, &options, diags) &&
+           journal_cut(backlog->journal, mark->tail, diags);
+}
+
+bool
+backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
+             size_t memory_max_bytes, const struct outbox_mark *mark, struct diag_list *diags)
+{
+    *backlog = (struct backlog){.os = os, .memory_max_bytes = memory_max_bytes};
+    backlog->dir = bytes_to_string(bytes_of_string(dir));
+    if (!open_log(backlog, mark, diags)) {
+        backlog_close(backlog);
+        return false;
+    }
+    backlog->next_index = mark->records;
+    if (mark->records > 0) {
+        backlog->is_spilled = true;
+        backlog->disk_head = mark->head;
+        backlog->disk_records = mark->records;
+    }
+    if (backlog->is_spilled && journal_tail(backlog->journal) <= mark->head) {
+        backlog->is_spilled = false;
+        backlog->disk_records = 0;
+        backlog->lost = mark->records;
+        struct diag_place place = {.file = bytes_of_string(dir)};
+        diag_at(diags, DIAG_WARNING, &place,
+                "the backlog ends before position %" PRIu64 ": %" PRIu64 " records are lost",
+                mark->head, mark->records);
+    }
+    return true;
+}
+
+void
+backlog_close(struct backlog *backlog)
+{
+    waiting_list_free(&backlog->front);
+    waiting_list_free(&backlog->rear);
+    journal_reader_close(backlog->reader);
+    journal_close(backlog->journal);
+    free(backlog->dir);
+    *backlog = (struct backlog){0};
+}
+
+static void
+keep_in_memory(struct backlog *backlog, struct waiting_list *list, const struct sink_record *record)
+{
+    struct waiting *waiting = waiting_new(record, backlog->os->mono_us(backlog->os));
+    list_append(list, waiting);
+    if (list == &backlog->front && backlog->unlogged == NULL) {
+        backlog->unlogged = waiting;
+    }
+}
+
+static bool
+spill(struct backlog *backlog, const struct sink_record *record, struct diag_list *diags)
+{
+    int64_t now_us = backlog->os->mono_us(backlog->os);
+    if (now_us < backlog->spill_again_us) {
+        return false;
+    }
+    if (log_front(backlog, diags) && log_rear(backlog, diags) &&
+        log_to_disk_run(backlog, record, diags)) {
+        return true;
+    }
+    backlog->spill_again_us = now_us + SPILL_PAUSE_US;
+    return false;
+}
+
+bool
+backlog_push(struct backlog *backlog, const struct sink_record *record, struct diag_list *diags)
+{
+    check(record_size(record) <= OUTBOX_RECORD_BYTES_MAX);
+    bool follows_front = !backlog->is_spilled && backlog->rear.count == 0;
+    size_t bytes = backlog->front.bytes + sizeof(struct waiting) + record_size(record);
+    if (follows_front && (bytes <= backlog->memory_max_bytes || backlog->front.count == 0)) {
+        keep_in_memory(backlog, &backlog->front, record);
+        return true;
+    }
+    if (spill(backlog, record, diags)) {
+        return true;
+    }
+    follows_front = !backlog->is_spilled && backlog->rear.count == 0;
+    keep_in_memory(backlog, follows_front ? &backlog->front : &backlog->rear, record);
+    return false;
+}
+
+bool
+backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_list *diags)
+{
+    if (!log_front(backlog, diags) || !log_rear(backlog, diags)) {
+        return false;
+    }
+    const struct waiting *first = backlog->front.first;
+    uint64_t tail = journal_tail(backlog->journal);
+    uint64_t index = first != NULL ? first->log_index
+                                   : backlog->next_index - backlog->disk_records;
+    *out = (struct outbox_mark){
+            .head = first != NULL ? first->log_position
+                    : backlog->is_spilled ? backlog->disk_head
+                                          : tail,
+            .tail = tail,
+            .records = backlog->next_index - index,
+    };
+    return true;
+}
+
+bool
+backlog_is_empty(const struct backlog *backlog)
+{
+    return backlog->front.count == 0 && !backlog->is_spilled && backlog->rear.count == 0;
+}
+
+bool
+backlog_is_full(const struct backlog *backlog)
+{
+    return backlog->rear.count > 0 ||
+           (backlog->front.bytes > backlog->memory_max_bytes && backlog->front.count > 1);
+}
+
+/* ---- the sink's thread's side ---- */
+
+bool
+backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_bytes,
+             struct waiting_list *out, uint64_t *end, struct diag_list *diags)
+{
+    if (backlog->reader != NULL && journal_reader_position(backlog->reader) != head) {
+        journal_reader_close(backlog->reader);
+        backlog->reader = NULL;
+    }
+    if (backlog->reader == NULL &&
+        !journal_reader_open(&backlog->reader, backlog->os, backlog->dir, head, diags)) {
+        return false;
+    }
+    int64_t now_us = backlog->os->mono_us(backlog->os);
+    bool is_read = true;
+    while (out->bytes < max_bytes) {
+        struct record record;
+        struct sink_record found;
+        enum journal_read result = journal_reader_next(backlog->reader, limit, &record, diags);
+        if (result == JOURNAL_RECORD && decode_record(&record, &found)) {
+            struct waiting *waiting = waiting_new(&found, now_us);
+            waiting->log_position = record.position;
+            list_append(out, waiting);
+        } else if (result == JOURNAL_ERROR) {
+            is_read = out->count > 0; /* what was read before it is good */
+            break;
+        } else if (result == JOURNAL_END) {
+            break;
+        }
+    }
+    *end = journal_reader_position(backlog->reader);
+    return is_read;
+}
+
+void
+backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end)
+{
+    check(backlog->is_spilled && backlog->unlogged == NULL);
+    uint64_t index = backlog->next_index - backlog->disk_records;
+    for (struct waiting *waiting = read->first; waiting != NULL; waiting = waiting->next) {
+        waiting->log_index = index++;
+    }
+    backlog->disk_records -=
+            read->count < backlog->disk_records ? read->count : backlog->disk_records;
+    backlog->disk_head = end;
+    list_join(&backlog->front, read);
+    if (end >= journal_tail(backlog->journal)) {
+        backlog->lost += backlog->disk_records;
+        backlog->disk_records = 0;
+        backlog->is_spilled = false;
+        backlog->unlogged = backlog->rear.first;
+        list_join(&backlog->front, &backlog->rear);
+    }
+}
+
+void
+backlog_remove(struct backlog *backlog, struct waiting *waiting)
+{
+    if (backlog->unlogged == waiting) {
+        backlog->unlogged = waiting->next;
+    }
+    list_remove(&backlog->front, waiting);
+    waiting_free(waiting);
+}

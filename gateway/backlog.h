@@ -1,0 +1,89 @@
+/*
+ * The records that wait for one sink, in the order of pushes: first those in memory, then, when
+ * there are too many, those on disk. The outbox's inside; nobody else includes this.
+ *
+ * Threads: the core pushes and cuts, the sink's thread reads, fills and removes. Everything is
+ * called under the outbox's lock, except backlog_read(). Records in `front` stay where they are in
+ * memory until they are removed, so the sink's thread may look at them without the lock.
+ */
+#ifndef HEADGATE_BACKLOG_H
+#define HEADGATE_BACKLOG_H
+
+#include "outbox.h"
+#include "store/journal.h"
+
+/* A record in memory, with its bytes behind it. */
+struct waiting {
+    struct waiting *next;
+    struct waiting *previous;
+    struct sink_record record;
+    size_t size;           /* of the bytes */
+    uint64_t log_position; /* in the backlog log; 0: not there */
+    uint64_t log_index;    /* the how-manieth record of the log; with log_position only */
+    int64_t pushed_us;     /* monotonic; for lingering */
+    /* the sink's thread's alone: */
+    unsigned attempts;
+    int64_t first_attempt_us;
+    char *rejection; /* the reason; its dead letter is not written yet */
+    bool is_settled; /* delivered, or its dead letter is written */
+    char bytes[];
+};
+
+/* A chain of records in memory. */
+struct waiting_list {
+    struct waiting *first;
+    struct waiting *last;
+    size_t count;
+    size_t bytes;
+};
+
+struct backlog {
+    const struct os *os;
+    char *dir;
+    size_t memory_max_bytes;
+    struct journal *journal;       /* the core's */
+    struct journal_reader *reader; /* the sink's thread's */
+
+    struct waiting_list front;    /* the oldest */
+    struct waiting *unlogged;     /* the first of `front` that is not in the log; NULL: all are */
+    bool is_spilled;              /* records on disk follow those of `front` */
+    uint64_t disk_head;           /* where they begin */
+    uint64_t disk_records;        /* how many; those that are damaged included */
+    struct waiting_list rear;     /* follow those on disk, because the disk took no more */
+    uint64_t next_index;          /* of the log's next record */
+    uint64_t lost;                /* records of the log that could not be read back */
+    int64_t spill_again_us;       /* after a failed append: not before this time */
+};
+
+bool backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
+                  size_t memory_max_bytes, const struct outbox_mark *mark,
+                  struct diag_list *diags) MUST_CHECK;
+void backlog_close(struct backlog *backlog);
+
+/* Copies the record. False: it waits, but only above the memory limit (the disk failed: diags). */
+bool backlog_push(struct backlog *backlog, const struct sink_record *record,
+                  struct diag_list *diags) MUST_CHECK;
+
+/* Every record is in the log; not yet synced. */
+bool backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_list *diags)
+        MUST_CHECK;
+
+bool backlog_is_empty(const struct backlog *backlog);
+bool backlog_is_full(const struct backlog *backlog);
+
+/*
+ * Reads records of the log from `head` up to `limit` into `out`, about `max_bytes` of them.
+ * WITHOUT the lock, by the sink's thread. `end` is set to where the next read begins.
+ */
+bool backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_bytes,
+                  struct waiting_list *out, uint64_t *end, struct diag_list *diags) MUST_CHECK;
+
+/* Moves what was read behind `front`. */
+void backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end);
+
+/* Takes a record out of `front` and frees it. */
+void backlog_remove(struct backlog *backlog, struct waiting *waiting);
+
+void waiting_list_free(struct waiting_list *list);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * One sink's way out: takes records from the core without making it wait, delivers them in order
+ * on a thread of its own, and keeps what is not delivered over restarts.
+ *
+ *   core                                         the sink's thread
+ *   outbox_push()  ──> memory ──────────────────> batch ──> driver write ──> DONE: gone
+ *                        │ too many                 ^                        RETRY: again, later
+ *                        v                          │                        REJECT: dead letters
+ *                      backlog log ─────────────────┘
+ *   outbox_cut()   all that waits is in the backlog log and on the medium: {head, tail}
+ *   (checkpoint_save)
+ *   outbox_committed()  frees what no checkpoint needs any more
+ *
+ * What is acknowledged between two cuts never touches the disk. After a restart the backlog log is
+ * cut at the checkpoint's `tail` (later records are produced again by replay) and delivery begins
+ * at `head`: at least once, in the order of pushes, each record with the id it had.
+ *
+ * Order: a batch whose records are not all DONE is sent again without those that are, before any
+ * newer record. So ids grow over first attempts, and no record overtakes another.
+ *
+ * Threads: push, cut and committed belong to the core's thread; stats, is_drained and is_full may
+ * be called from any.
+ */
+#ifndef HEADGATE_OUTBOX_H
+#define HEADGATE_OUTBOX_H
+
+#include "driver.h"
+
+enum { OUTBOX_RECORD_BYTES_MAX = 48 * 1024 * 1024 };
+
+struct outbox;
+
+/* A range of the backlog log; belongs into a checkpoint. All zero: nothing waits. */
+struct outbox_mark {
+    uint64_t head;    /* position of the oldest record that is not acknowledged */
+    uint64_t tail;    /* position behind the newest */
+    uint64_t records; /* between them; acknowledged ones among them are sent again */
+};
+
+/* Everything that is pointed to is borrowed until outbox_close(). */
+struct outbox_options {
+    const struct os *os;
+    const char *name; /* of the sink; in dead letters and messages */
+    const char *dir;  /* of the sink; `backlog` and `dead` are made in it */
+    const struct driver *driver;
+    const struct driver_env *env;
+    const void *driver_options;
+    const struct driver_declaration *declaration;
+    struct sink_limits limits;
+    size_t queue_max_bytes; /* more than this waits on disk */
+    int64_t retry_min_ms;   /* upper end of the first pause; 0: 200 */
+    int64_t retry_max_ms;   /* upper end of the longest pause */
+    struct outbox_mark mark; /* from the checkpoint; all zero for a new sink */
+};
+
+/*
+ * Recovers the backlog and starts the thread, which opens the driver: a driver that cannot be
+ * opened is not an error here but a state. Fails when the backlog cannot be used (DIAG_IO,
+ * DIAG_BUSY). Records of the backlog that are gone are a warning and counted as lost.
+ */
+bool outbox_open(struct outbox **out, const struct outbox_options *options,
+                 struct diag_list *diags) MUST_CHECK;
+
+/*
+ * Tries to deliver what waits for at most `grace_ms`, stops the thread (a write that runs is
+ * waited for), closes the driver. What is not acknowledged is what the last cut says plus what
+ * replay produces again. Accepts NULL.
+ */
+void outbox_close(struct outbox *outbox, int64_t grace_ms);
+
+/*
+ * Copies the record and its bytes, at most OUTBOX_RECORD_BYTES_MAX of them. Never fails and waits
+ * at most for a write into the page cache. While the backlog cannot be written either, records are
+ * kept in memory above the limit: outbox_is_full() then asks the core to push no more.
+ */
+void outbox_push(struct outbox *outbox, const struct sink_record *record);
+
+/* More waits in memory than may; goes back to false when the sink or the disk has taken some. */
+bool outbox_is_full(struct outbox *outbox);
+
+/*
+ * Everything pushed before and not acknowledged is in the backlog log and on the medium. On false
+ * there is no mark and the checkpoint must not be written; a later cut may succeed, unless a sync
+ * has failed: then only a restart helps.
+ */
+bool outbox_cut(struct outbox *outbox, struct outbox_mark *out, struct diag_list *diags)
+        MUST_CHECK;
+
+/*
+ * A checkpoint with this mark is on the medium. Frees the backlog before the mark of the
+ * checkpoint before it (two are kept). False when files could not be removed; nothing else is
+ * affected.
+ */
+bool outbox_committed(struct outbox *outbox, const struct outbox_mark *mark,
+                      struct diag_list *diags) MUST_CHECK;
+
+/* Nothing waits, in memory or on disk. */
+bool outbox_is_drained(struct outbox *outbox);
+
+enum outbox_state {
+    OUTBOX_OPENING, /* the driver is not open yet; again after a pause when it failed */
+    OUTBOX_READY,
+    OUTBOX_WAITING, /* pausing before another attempt */
+    OUTBOX_BLOCKED, /* dead letters or the backlog cannot be used: nothing moves */
+    OUTBOX_FAILED,  /* the driver cannot be opened with these options; records wait */
+};
+
+/* At any quiet moment: pushed + restored = delivered + rejected + lost + queued + backlog. */
+struct outbox_stats {
+    enum outbox_state state;
+    uint64_t pushed;
+    uint64_t restored;  /* from the backlog at open */
+    uint64_t delivered; /* DONE */
+    uint64_t rejected;  /* in the dead letters */
+    uint64_t lost;      /* of the backlog log: damaged on disk */
+    uint64_t retried;   /* RETRY verdicts, a record may have many */
+    uint64_t undecided; /* among them: the driver gave no verdict */
+    uint64_t overruns;  /* writes that returned after their deadline */
+    uint64_t batches;   /* writes */
+    uint64_t queued_records; /* in memory, those being written included */
+    uint64_t queued_bytes;
+    uint64_t backlog_records; /* on disk and not in memory */
+    uint64_t backlog_bytes;
+    int64_t oldest_age_us; /* of the oldest record in memory, since its input arrived; 0: none */
+    char last_error[200];  /* the latest reason of a RETRY, REJECT or failure; "" for none */
+};
+
+void outbox_stats(struct outbox *outbox, struct outbox_stats *out);
+
+/* "opening", "ready", ... */
+const char *outbox_state_name(enum outbox_state state);
+
+#endif
