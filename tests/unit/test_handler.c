@@ -51,12 +51,18 @@ put_sample(const struct place *place, const char *name, const char *as)
     buf_fini(&content);
 }
 
+static const char *
+file_of(const char *name)
+{
+    return strrchr(name, '/') == NULL ? name : strrchr(name, '/') + 1;
+}
+
 static void
 place_make(struct place *place, const char *name)
 {
     *place = (struct place){.dir = "/tmp/headgate-handlers-XXXXXX"};
     assert_non_null(mkdtemp(place->dir));
-    put_sample(place, name, name);
+    put_sample(place, name, file_of(name));
 }
 
 static bool
@@ -73,7 +79,7 @@ static void
 open_sample(struct rig *rig, struct place *place, const char *name, const char *const *options)
 {
     place_make(place, name);
-    bool opened = try_open(rig, place, name, options);
+    bool opened = try_open(rig, place, file_of(name), options);
     if (!opened) {
         print_message("%.*s\n", BYTES_ARG(diag_first_error(&rig->diags)));
     }
@@ -570,6 +576,54 @@ a_shared_object_is_taken_as_it_is(void **state)
     buf_fini(&content);
 }
 
+/* etc/handlers, as they are shipped: no warning, and what their first comment says. */
+static void
+the_examples_work(void **state)
+{
+    struct place place;
+    struct rig rig;
+    open_sample(&rig, &place, "../../etc/handlers/enrich.c",
+                (const char *[]){"environment", "SITE=hall 3", "retries", "0", NULL});
+    assert_int_equal(rig.diags.count, 0);
+    rig_write_strings(&rig, (const char *[]){"{\"id\":7,\"t\":21.50} ", " { }", "7"}, 3, 5000);
+    assert_string_equal(buf_string(&rig.emitted),
+                        "sensors/7/data {\"id\":7,\"t\":21.50,\"site\":\"hall 3\","
+                        "\"seen_ms\":1700000000000}\n"
+                        "sensors/7/data  { \"site\":\"hall 3\",\"seen_ms\":1700000000000}\n");
+    assert_bytes(rig.outcomes[2].reason, "failed: the payload is not a JSON object");
+    shut(&rig, &place);
+
+    open_sample(&rig, &place, "../../etc/handlers/timestream_rows.c",
+                (const char *[]){"libraries", "cjson", "retries", "0", NULL});
+    assert_int_equal(rig.diags.count, 0);
+    static const char *const inputs[] = {
+            "{\"device_id\":\"a\",\"location\":\"hall\",\"sensors\":{\"temperature\":25.5,"
+            "\"vibration\":\"0.05\"}}",
+            "[{\"device_id\":\"b\",\"measurement\":7,\"metric_name\":\"rpm\"},{\"measurement\":1}]",
+            "{\"Records\":[{\"body\":\"{\\\"device_id\\\":\\\"c\\\",\\\"measurement\\\":2}\"},"
+            "{\"Sns\":{\"Message\":\"{\\\"device_id\\\":\\\"d\\\",\\\"measurement\\\":3}\"}}]}",
+            "{\"device_id\":\"e\",\"sensors\":{\"door\":\"open\"}}",
+            "{\"device_id\":\"f\"} {}",
+    };
+    rig_write_strings(&rig, inputs, 5, 5000);
+    static const char at[] = "\"time\":1700000000000";
+    struct buf expected = {0};
+    buf_printf(&expected,
+               "sensors/7/data {\"device_id\":\"a\",\"location\":\"hall\",%s,"
+               "\"temperature\":25.5,\"vibration\":0.05}\n"
+               "sensors/7/data {\"device_id\":\"b\",\"location\":\"unknown\",%s,\"rpm\":7}\n"
+               "sensors/7/data {\"device_id\":\"unknown\",\"location\":\"unknown\",%s,\"value\":1}\n"
+               "sensors/7/data {\"device_id\":\"c\",\"location\":\"unknown\",%s,\"value\":2}\n"
+               "sensors/7/data {\"device_id\":\"d\",\"location\":\"unknown\",%s,\"value\":3}\n",
+               at, at, at, at, at);
+    assert_string_equal(buf_string(&rig.emitted), buf_string(&expected));
+    assert_int_equal(rig_count(&rig, VERDICT_DONE), 3);
+    assert_bytes(rig.outcomes[3].reason, "failed: a measure is not a number");
+    assert_bytes(rig.outcomes[4].reason, "failed: a message is not a JSON object");
+    buf_fini(&expected);
+    shut(&rig, &place);
+}
+
 static void
 two_handlers_run_side_by_side(void **state)
 {
@@ -612,6 +666,7 @@ main(int argc, char **argv)
             cmocka_unit_test(a_changed_source_takes_over),
             cmocka_unit_test(headers_beside_the_source_count),
             cmocka_unit_test(a_shared_object_is_taken_as_it_is),
+            cmocka_unit_test(the_examples_work),
             cmocka_unit_test(two_handlers_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
