@@ -1,0 +1,7 @@
+#include <headgate/handler.h>
+
+int
+handel(void)
+{
+    return 0;
+}

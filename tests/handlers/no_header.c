@@ -1,0 +1,5 @@
+__attribute__((visibility("default"))) int
+handle(void *context, const void *records, unsigned long count)
+{
+    return 0;
+}
