@@ -11,8 +11,9 @@
  *
  * The order of identifiers is the order in which the broker took the subscriptions; that lets an
  * older one stand in for a newer one. So an entry that was given up and is wanted again, or was
- * refused and is accepted later, gets a new identifier and is subscribed once more. The table of overlaps may lag behind: an entry that ceases
- * to stand in leaves it at once, one that becomes able to enters it when there is nothing left to subscribe.
+ * refused and is accepted later, gets a new identifier and is subscribed once more. The table of
+ * overlaps may lag behind: an entry that ceases to stand in leaves it at once, one that becomes
+ * able to enters it when there is nothing left to subscribe.
  *
  * File: "HGS1", then { varint id, counted filter } for each entry, then CRC-32C of all before.
  * It holds every filter that the broker's session may hold: it is written before a SUBSCRIBE and

@@ -74,6 +74,8 @@ def summarize(logs, broken):
         if not suites:
             failed_all += 1
             print(f'{log}: no test ran')
+        if len(logs) > 1 and suites:
+            print(f'{pathlib.Path(log).parents[1].name}:')
         for suite, (passed, failed, skipped) in sorted(suites.items()):
             note = f', {skipped} skipped' if skipped else ''
             print(f'{suite:12} {passed} passed, {failed} failed{note}')

@@ -26,7 +26,8 @@ class Tap:
             reason = ' # SKIP ' + str(report.longrepr[-1] if report.longrepr else '')
         self.cases[report.nodeid] = (verdict, reason)
         if report.when == 'teardown':
-            name = report.nodeid.rpartition('/')[2].replace('#', ' ')
+            path, _, case = report.nodeid.partition('::')
+            name = f'{path.rpartition("/")[2]}::{case}'.replace('#', ' ')
             self.say(f'{verdict} {len(self.cases)} - {name}{reason}')
 
     def pytest_collectreport(self, report):

@@ -402,7 +402,8 @@ publisher_print(const struct publisher *publisher, int64_t elapsed_us, int64_t c
     printf("{\"sent\":%" PRId64 ",\"acknowledged\":%" PRId64 ",\"start_us\":%" PRId64
            ",\"seconds\":%.6f,\"rate\":%.1f,"
            "\"cpu_seconds\":%.6f,\"ack_p50_us\":%" PRId64 ",\"ack_p99_us\":%" PRId64 "}\n",
-           publisher->sent, publisher->acknowledged, publisher->start_us, seconds, (double)publisher->sent / seconds,
+           publisher->sent, publisher->acknowledged, publisher->start_us, seconds,
+           (double)publisher->sent / seconds,
            (double)cpu_us / 1e6, histogram_quantile(&publisher->ack_us, 0.5),
            histogram_quantile(&publisher->ack_us, 0.99));
 }
