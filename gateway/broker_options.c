@@ -1,9 +1,9 @@
 /* One translation, used by every process that connects to the broker. */
 #include "broker_options.h"
 
-#include "filters.h"
+#include "rules/topic.h"
 
-enum { BROKER_PROTOCOL_3_1_1 = 2, PACKET_EXTRA_BYTES = 2 * TOPIC_MAX_BYTES };
+enum { BROKER_PROTOCOL_3_1_1 = 2, PACKET_EXTRA_BYTES = 2 * TOPIC_BYTES_MAX };
 
 bool
 broker_options(const struct config *config, struct mqtt_options *out, struct diag_list *diags)

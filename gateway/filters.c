@@ -5,32 +5,14 @@
  */
 #include "filters.h"
 
-static bool
-is_plain_text(struct bytes text)
-{
-    return text.size >= 1 && text.size <= TOPIC_MAX_BYTES && bytes_find(text, '\0') == text.size &&
-           bytes_is_utf8(text);
-}
-
-bool
-topic_is_valid(struct bytes topic)
-{
-    return is_plain_text(topic) && bytes_find(topic, '+') == topic.size &&
-           bytes_find(topic, '#') == topic.size;
-}
+#include "rules/topic.h"
 
 bool
 filter_is_valid(struct bytes filter)
 {
-    struct bytes rest = filter, level;
-    while (bytes_split(&rest, '/', &level)) {
-        bool has_wildcard = bytes_find(level, '+') < level.size || bytes_find(level, '#') < level.size;
-        bool is_last = rest.data == NULL;
-        if (has_wildcard && (level.size != 1 || (level.data[0] == '#' && !is_last))) {
-            return false;
-        }
-    }
-    return is_plain_text(filter);
+    const char *reason;
+    size_t at;
+    return topic_filter_is_valid(filter, &reason, &at);
 }
 
 static bool

@@ -10,14 +10,10 @@
 
 #include "base/bytes.h"
 
-enum { TOPIC_MAX_BYTES = 65535 };
-
-/* A name to publish to: 1 to 65535 bytes of UTF-8 without NUL and without wildcards. */
-bool topic_is_valid(struct bytes topic);
-
-/* As above, with '+' and '#' as whole levels and '#' only at the end. */
+/* As rules/topic.h says. */
 bool filter_is_valid(struct bytes filter);
 
+/* As a broker does it: 'a/#' matches 'a' too, unlike topic_match(). */
 bool filter_matches(struct bytes filter, struct bytes topic);
 
 /* Every topic that matches `inner` matches `outer`. */

@@ -26,9 +26,9 @@
 #include "base/os.h"
 #include "base/wire.h"
 #include "broker_options.h"
-#include "filters.h"
 #include "store/journal.h"
 #include "subscriptions.h"
+#include "rules/topic.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -43,7 +43,7 @@
 #include <unistd.h>
 
 enum {
-    PROPS_MAX_BYTES = TOPIC_MAX_BYTES,
+    PROPS_MAX_BYTES = TOPIC_BYTES_MAX,
     CONFIG_TIMEOUT_MS = 10000,
     FRAME_TIMEOUT_MS = 5000,
     TICK_MS = 1000,
@@ -504,7 +504,7 @@ open_journal(struct ingester *ingester, struct diag_list *diags)
             .os = &os_posix,
             .dir = buf_take_string(&dir), /* for the process's life */
             .segment_bytes = config->segment_size,
-            .record_max_bytes = config->payload_max + TOPIC_MAX_BYTES + PROPS_MAX_BYTES,
+            .record_max_bytes = config->payload_max + TOPIC_BYTES_MAX + PROPS_MAX_BYTES,
             .sync = (enum journal_sync)config->sync,
     };
     if (!journal_open(&ingester->journal, &options, diags)) {

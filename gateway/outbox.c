@@ -68,7 +68,10 @@ struct outbox {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_asleep;        /* the thread waits for records */
+    bool is_stopped; /* the thread has ended; the manager's */
     bool is_stopping;
+    bool has_next;                /* a configuration waits to be taken */
+    struct outbox_options next;
     int64_t stop_us;       /* monotonic: deliver until then, if there is something */
     struct backlog backlog;
     struct outbox_stats stats; /* its counters and sentence; the rest is computed */
@@ -88,6 +91,13 @@ must_stop(const struct outbox *outbox)
 {
     return outbox->is_stopping &&
            (backlog_is_empty(&outbox->backlog) || now_us(outbox) >= outbox->stop_us);
+}
+
+/* Under the lock. Whether the thread has something else to do than to wait. */
+static bool
+must_turn(const struct outbox *outbox)
+{
+    return must_stop(outbox) || outbox->has_next;
 }
 
 /* Under the lock: sleeps until `deadline_us` (INT64_MAX: none) or a signal, whichever is first. */
@@ -152,7 +162,7 @@ pause_in_state(struct outbox *outbox, enum outbox_state state, int64_t retry_aft
     outbox->failures++;
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.state = state;
-    while (!must_stop(outbox) && now_us(outbox) < until_us) {
+    while (!must_turn(outbox) && now_us(outbox) < until_us) {
         sleep_until(outbox, until_us);
     }
     pthread_mutex_unlock(&outbox->lock);
@@ -166,15 +176,18 @@ may_pass(enum diag_class class)
     return class == DIAG_IO || class == DIAG_REMOTE || class == DIAG_BUSY || class == DIAG_TIMEOUT;
 }
 
+/* Until the end, or until other options come. */
 static void
-wait_for_stop(struct outbox *outbox)
+rest_failed(struct outbox *outbox)
 {
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.state = OUTBOX_FAILED;
-    while (!outbox->is_stopping) {
+    while (!outbox->is_stopping && !outbox->has_next) {
         sleep_until(outbox, INT64_MAX);
     }
-    outbox->stop_us = INT64_MIN;
+    if (outbox->is_stopping) {
+        outbox->stop_us = INT64_MIN;
+    }
     pthread_mutex_unlock(&outbox->lock);
 }
 
@@ -202,7 +215,7 @@ open_driver(struct outbox *outbox)
     } else if (may_pass(class)) {
         pause_in_state(outbox, OUTBOX_OPENING, 0);
     } else {
-        wait_for_stop(outbox);
+        rest_failed(outbox);
     }
 }
 
@@ -265,7 +278,7 @@ take_batch(struct outbox *outbox)
     int64_t linger_us = outbox->options.limits.linger_ms * 1000;
     pthread_mutex_lock(&outbox->lock);
     size_t count = 0;
-    while (!must_stop(outbox)) {
+    while (!must_turn(outbox)) {
         bool is_whole;
         count = measure_batch(outbox, &is_whole);
         if (count == 0 && outbox->backlog.is_spilled) {
@@ -451,11 +464,58 @@ is_over(struct outbox *outbox)
     return over;
 }
 
+static void
+close_driver(struct outbox *outbox)
+{
+    if (outbox->instance != NULL) {
+        outbox->options.driver->close(outbox->instance);
+        outbox->instance = NULL;
+    }
+}
+
+/* A batch that is under way keeps its records, also when the new limits are lower. */
+static void
+make_room(struct outbox *outbox, size_t records_max)
+{
+    size_t count = records_max > outbox->batch_count ? records_max : outbox->batch_count;
+    outbox->batch = mem_realloc(outbox->batch, count * sizeof *outbox->batch);
+    outbox->records = mem_realloc(outbox->records, count * sizeof *outbox->records);
+    outbox->outcomes = mem_realloc(outbox->outcomes, count * sizeof *outbox->outcomes);
+    outbox->letters = mem_realloc(outbox->letters, count * sizeof *outbox->letters);
+}
+
+/* Goes over to the configuration that waits, if there is one. */
+static void
+take_next_options(struct outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+    bool has_next = outbox->has_next;
+    pthread_mutex_unlock(&outbox->lock);
+    if (!has_next) {
+        return;
+    }
+    close_driver(outbox);
+    pthread_mutex_lock(&outbox->lock);
+    outbox->has_next = false;
+    outbox->options.driver = outbox->next.driver;
+    outbox->options.env = outbox->next.env;
+    outbox->options.driver_options = outbox->next.driver_options;
+    outbox->options.declaration = outbox->next.declaration;
+    outbox->options.limits = outbox->next.limits;
+    outbox->options.retry_max_ms = outbox->next.retry_max_ms;
+    outbox->stats.state = OUTBOX_OPENING;
+    outbox->stats.last_error[0] = '\0';
+    make_room(outbox, outbox->options.limits.records_max);
+    pthread_mutex_unlock(&outbox->lock);
+    outbox->failures = 0;
+}
+
 static void *
 run(void *context)
 {
     struct outbox *outbox = context;
     while (!is_over(outbox)) {
+        take_next_options(outbox);
         if (outbox->instance == NULL) {
             open_driver(outbox);
         } else if (outbox->batch_count > 0) {
@@ -466,9 +526,7 @@ run(void *context)
             pause_in_state(outbox, OUTBOX_BLOCKED, 0);
         }
     }
-    if (outbox->instance != NULL) {
-        outbox->options.driver->close(outbox->instance);
-    }
+    close_driver(outbox);
     return NULL;
 }
 
@@ -549,9 +607,29 @@ outbox_open(struct outbox **out, const struct outbox_options *options, struct di
 }
 
 void
-outbox_close(struct outbox *outbox, int64_t grace_ms)
+outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options)
 {
-    if (outbox == NULL) {
+    check(options->limits.records_max > 0 && options->limits.timeout_ms > 0);
+    pthread_mutex_lock(&outbox->lock);
+    outbox->next = *options;
+    outbox->has_next = true;
+    pthread_cond_signal(&outbox->changed);
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+bool
+outbox_is_settled(struct outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+    bool is_settled = !outbox->has_next;
+    pthread_mutex_unlock(&outbox->lock);
+    return is_settled;
+}
+
+void
+outbox_stop(struct outbox *outbox, int64_t grace_ms)
+{
+    if (outbox->is_stopped) {
         return;
     }
     pthread_mutex_lock(&outbox->lock);
@@ -560,6 +638,16 @@ outbox_close(struct outbox *outbox, int64_t grace_ms)
     pthread_cond_signal(&outbox->changed);
     pthread_mutex_unlock(&outbox->lock);
     check(pthread_join(outbox->thread, NULL) == 0);
+    outbox->is_stopped = true;
+}
+
+void
+outbox_close(struct outbox *outbox, int64_t grace_ms)
+{
+    if (outbox == NULL) {
+        return;
+    }
+    outbox_stop(outbox, grace_ms);
     backlog_close(&outbox->backlog);
     outbox_free(outbox);
 }

@@ -18,8 +18,8 @@
  * Order: a batch whose records are not all DONE is sent again without those that are, before any
  * newer record. So ids grow over first attempts, and no record overtakes another.
  *
- * Threads: push, cut and committed belong to the core's thread; stats, is_drained and is_full may
- * be called from any.
+ * Threads: push, cut and committed belong to the core's thread; open, reconfigure, stop and close
+ * to one that manages sinks; stats, is_drained, is_full and is_settled may be called from any.
  */
 #ifndef HEADGATE_OUTBOX_H
 #define HEADGATE_OUTBOX_H
@@ -37,7 +37,10 @@ struct outbox_mark {
     uint64_t records; /* between them; acknowledged ones among them are sent again */
 };
 
-/* Everything that is pointed to is borrowed until outbox_close(). */
+/*
+ * Everything that is pointed to is borrowed until outbox_close(), or until outbox_is_settled()
+ * after an outbox_reconfigure() to something else.
+ */
 struct outbox_options {
     const struct os *os;
     const char *name; /* of the sink; in dead letters and messages */
@@ -62,9 +65,24 @@ bool outbox_open(struct outbox **out, const struct outbox_options *options,
                  struct diag_list *diags) MUST_CHECK;
 
 /*
+ * Goes on with another driver or other options: the thread closes the driver once the write that
+ * runs has returned, opens the new one, and what waits goes out through it. Of `options` only
+ * driver, env, driver_options, declaration, limits and the pauses count. Does not wait.
+ */
+void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options);
+
+/* Nothing of an earlier configuration is in use any more. */
+bool outbox_is_settled(struct outbox *outbox);
+
+/*
  * Tries to deliver what waits for at most `grace_ms`, stops the thread (a write that runs is
- * waited for), closes the driver. What is not acknowledged is what the last cut says plus what
- * replay produces again. Accepts NULL.
+ * waited for), closes the driver. A cut may follow, nothing else. May be called again.
+ */
+void outbox_stop(struct outbox *outbox, int64_t grace_ms);
+
+/*
+ * Stops and frees. What is not acknowledged is what the last cut says plus what replay produces
+ * again. Accepts NULL.
  */
 void outbox_close(struct outbox *outbox, int64_t grace_ms);
 

@@ -24,7 +24,7 @@
 #include "base/wire.h"
 #include "broker_options.h"
 #include "driver.h"
-#include "filters.h"
+#include "rules/topic.h"
 
 #include <inttypes.h>
 #include <poll.h>

@@ -2,6 +2,7 @@
 
 #include "drivers/mqtt.h"
 #include "filters.h"
+#include "rules/topic.h"
 #include "message.h"
 #include "subscriptions.h"
 

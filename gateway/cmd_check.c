@@ -1,0 +1,59 @@
+/* headgate check: every error of a folder of rules in one run. */
+#include "command.h"
+#include "ruleset.h"
+
+#include "base/json.h"
+
+#include <stdio.h>
+
+static void
+print_json(const struct diag_list *diags)
+{
+    struct buf out = {0};
+    buf_append_char(&out, '[');
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct diag *diag = &diags->items[i];
+        buf_append_string(&out, i == 0 ? "{\"level\":" : ",{\"level\":");
+        json_write_string(&out, diag->level == DIAG_ERROR ? BYTES("error") : BYTES("warning"));
+        buf_append_string(&out, ",\"file\":");
+        json_write_string(&out, diag->place.file);
+        buf_printf(&out, ",\"line\":%u,\"column\":%u,\"message\":", diag->place.line,
+                   diag->place.column);
+        json_write_string(&out, diag->message);
+        buf_append_string(&out, ",\"hint\":");
+        json_write_string(&out, diag->hint);
+        buf_append_char(&out, '}');
+    }
+    buf_append_char(&out, ']');
+    puts(buf_string(&out));
+    buf_fini(&out);
+}
+
+int
+cmd_check(int argc, char **argv)
+{
+    struct command_line line;
+    int code;
+    if (!command_line_parse(&line, command_find("check"), argc, argv, NULL, 0, 1, &code)) {
+        return code;
+    }
+    const char *path = line.operand_count > 0 ? line.operands[0] : line.config.rules_dir;
+    struct diag_list diags = {0};
+    struct ruleset_report report;
+    struct ruleset *ruleset = NULL;
+    bool loaded = ruleset_load(&ruleset, path, NULL, &report, &diags);
+    bool valid = loaded && diags.errors == 0;
+    if (line.json) {
+        print_json(&diags);
+    } else {
+        command_print_diags(&diags);
+        if (loaded) {
+            printf("%s: %zu files, %zu rules, %zu tables; %zu files with errors\n", path,
+                   report.files, ruleset->rule_count, ruleset->relation_count, report.broken);
+        }
+    }
+    ruleset_free(ruleset);
+    diag_list_fini(&diags);
+    command_line_fini(&line);
+    return valid ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+}

@@ -1,0 +1,76 @@
+/*
+ * The core: one thread that turns committed records into rows for the sinks, and never waits for
+ * anything outside.
+ *
+ * It reads every input stream (the journal of received messages, and what each function emitted)
+ * from the position of the checkpoint, runs the rules of the current generation, and pushes rows
+ * to outboxes. Between two batches it takes a new generation, and about every second it commits
+ * one checkpoint: the positions, and the backlog of every sink. Killed anywhere, it starts again
+ * at the checkpoint and makes the same rows with the same ids.
+ */
+#ifndef HEADGATE_ENGINE_H
+#define HEADGATE_ENGINE_H
+
+#include "checkpoint.h"
+#include "ruleset.h"
+#include "sink.h"
+
+struct engine;
+
+/* Where received messages come from: the ingest process, or a test. */
+struct engine_source {
+    const char *dir;               /* of the journal */
+    uint64_t (*tail)(void *context); /* everything before it is complete */
+    /* About to sleep on wake_fd: from now on new records must wake. False: look again first. */
+    bool (*prepare_wait)(void *context, uint64_t seen_tail);
+    int wake_fd;                   /* readable when there is something new; -1: none */
+    void (*woken)(void *context);  /* empties wake_fd */
+    void *context;
+};
+
+struct engine_options {
+    const struct os *os;
+    const char *data_dir;
+    struct engine_source source;
+    int64_t checkpoint_interval_ms;
+};
+
+struct engine_stats {
+    uint64_t records;        /* processed since start */
+    uint64_t gaps;           /* damaged stretches of a journal that were passed over */
+    uint64_t checkpoints;
+    uint64_t checkpoint_failures;
+    int64_t checkpoint_us;   /* how long the last one took */
+    uint64_t position;       /* in the MQTT stream: everything before it has been through the rules */
+};
+
+/* Loads the checkpoint; the engine does nothing until the first engine_swap(). */
+bool engine_new(struct engine **out, const struct engine_options *options,
+                struct diag_list *diags) MUST_CHECK;
+
+/* Where the last checkpoint left a sink's backlog; false when it knows no such sink. Any thread. */
+bool engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *out);
+
+/*
+ * Hands over a generation and all sinks that run (also retired ones), and waits until the engine
+ * works with them. Then the caller may free the generation before. `sinks` is copied;
+ * `topic_sink` takes rows whose target is a topic. The first call starts the thread.
+ */
+void engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *const *sinks,
+                 size_t sink_count, struct sink *topic_sink);
+
+/* Makes the engine look for new records now. Any thread. */
+void engine_wake(struct engine *engine);
+
+void engine_stats(struct engine *engine, struct engine_stats *out);
+
+/* Ends the thread between two batches. Afterwards nothing is pushed any more. */
+void engine_stop(struct engine *engine);
+
+/* Commits a last checkpoint; after engine_stop() and once the sinks have stopped delivering. */
+void engine_commit(struct engine *engine);
+
+/* Stops if needed, frees. Accepts NULL. */
+void engine_free(struct engine *engine);
+
+#endif

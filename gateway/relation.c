@@ -1,0 +1,226 @@
+/*
+ * From a declaration to a driver that can be opened. Pure checking: nothing is opened here, so
+ * `headgate check` uses it too.
+ */
+#include "relation.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define SINK_OPTION(name_, type_, member, fallback_, min_, max_, doc_)     \
+    {.name = name_,                                                        \
+     .type = OPTION_##type_,                                               \
+     .offset = offsetof(struct sink_options, member),                      \
+     .fallback = fallback_,                                                \
+     .min = min_,                                                          \
+     .max = max_,                                                          \
+     .doc = doc_}
+
+/* 0 stands for "as the driver says". */
+static const struct option sink_option_rows[] = {
+        SINK_OPTION("batch.records", INT, batch_records, "0", 0, 100000,
+                    "Most records of one batch; 0: as the driver says."),
+        SINK_OPTION("batch.bytes", SIZE, batch_bytes, "0", 0, 67108864,
+                    "Most payload bytes of one batch; 0: as the driver says."),
+        SINK_OPTION("batch.linger", DURATION, batch_linger_ms, NULL, 0, 3600000,
+                    "How long a batch may wait to fill; default: as the driver says."),
+        SINK_OPTION("retry.max", DURATION, retry_max_ms, "0ms", 0, 86400000,
+                    "Longest pause between two attempts; 0: as the gateway's retry_max."),
+};
+
+const struct option_table sink_option_table = {
+        sink_option_rows, sizeof sink_option_rows / sizeof *sink_option_rows};
+
+static const char *
+driver_name_at(const void *context, size_t i)
+{
+    return ((const struct driver *const *)context)[i]->name;
+}
+
+static size_t
+driver_count(void)
+{
+    size_t count = 0;
+    while (driver_catalogue[count] != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static const struct driver *
+find_driver(const struct rule_relation *declared, struct diag_list *diags)
+{
+    if (declared->connector.size == 0) {
+        diag_at(diags, DIAG_ERROR, &declared->place, "table '%.*s' has no 'connector' option",
+                BYTES_ARG(declared->name));
+        diag_hint(diags, "say where its rows go, for example WITH ('connector' = 'timeseries')");
+        return NULL;
+    }
+    const struct driver *driver = driver_find(declared->connector);
+    if (driver == NULL) {
+        diag_at(diags, DIAG_ERROR, &declared->place, "table '%.*s': unknown connector '%.*s'",
+                BYTES_ARG(declared->name), BYTES_ARG(declared->connector));
+        const char *nearest = diag_nearest(declared->connector, driver_count(), driver_name_at,
+                                           driver_catalogue);
+        if (nearest != NULL) {
+            diag_hint(diags, "did you mean '%s'?", nearest);
+        } else {
+            diag_hint(diags, "'headgate help drivers' lists the connectors");
+        }
+    }
+    return driver;
+}
+
+static bool
+table_has(const struct option_table *table, struct bytes name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (bytes_equal_string(name, table->options[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+set_options(struct relation *relation, const struct rule_relation *declared,
+            struct diag_list *diags)
+{
+    bool valid = true;
+    for (size_t i = 0; i < declared->option_count; i++) {
+        const struct rule_option *option = &declared->options[i];
+        bool common = table_has(&sink_option_table, option->name);
+        valid &= option_set(common ? &sink_option_table : &relation->driver->options,
+                            common ? (void *)&relation->sink : relation->options, option->name,
+                            option->value, &option->place, diags);
+    }
+    return option_check_required(&relation->driver->options, relation->options, &declared->place,
+                                 diags) &&
+           valid;
+}
+
+static bool
+column_type_parse(struct bytes type, enum column_type *out)
+{
+    static const struct {
+        const char *name;
+        enum column_type type;
+    } types[] = {
+            {"VARCHAR", COLUMN_VARCHAR},     {"STRING", COLUMN_VARCHAR},   {"CHAR", COLUMN_VARCHAR},
+            {"BIGINT", COLUMN_BIGINT},       {"INTEGER", COLUMN_BIGINT},   {"INT", COLUMN_BIGINT},
+            {"SMALLINT", COLUMN_BIGINT},     {"TINYINT", COLUMN_BIGINT},   {"DOUBLE", COLUMN_DOUBLE},
+            {"FLOAT", COLUMN_DOUBLE},        {"BOOLEAN", COLUMN_BOOLEAN},
+            {"TIMESTAMP", COLUMN_TIMESTAMP}, {"TIMESTAMP_LTZ", COLUMN_TIMESTAMP},
+    };
+    struct bytes base = bytes_slice(type, 0, bytes_find(type, '('));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (bytes_equal_nocase(base, bytes_of_string(types[i].name))) {
+            *out = types[i].type;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+set_columns(struct relation *relation, const struct rule_relation *declared,
+            struct diag_list *diags)
+{
+    bool valid = true;
+    relation->columns = mem_new_array(struct declared_column, declared->column_count);
+    for (size_t i = 0; i < declared->column_count; i++) {
+        const struct rule_column *column = &declared->columns[i];
+        relation->columns[i].name = column->name;
+        if (!column_type_parse(column->type, &relation->columns[i].type)) {
+            diag_at(diags, DIAG_ERROR, &column->place, "column '%.*s': unknown type '%.*s'",
+                    BYTES_ARG(column->name), BYTES_ARG(column->type));
+            diag_hint(diags, "types are VARCHAR, BIGINT, INTEGER, DOUBLE, BOOLEAN and TIMESTAMP");
+            valid = false;
+        }
+    }
+    relation->declaration = (struct driver_declaration){
+            .columns = relation->columns,
+            .column_count = declared->column_count,
+            .source = declared->source,
+    };
+    return valid;
+}
+
+static void
+set_limits(struct relation *relation)
+{
+    const struct sink_options *sink = &relation->sink;
+    relation->limits = relation->driver->limits;
+    if (sink->batch_records > 0) {
+        relation->limits.records_max = (size_t)sink->batch_records;
+    }
+    if (sink->batch_bytes > 0) {
+        relation->limits.bytes_max = (size_t)sink->batch_bytes;
+    }
+    if (sink->batch_linger_ms >= 0) {
+        relation->limits.linger_ms = sink->batch_linger_ms;
+    }
+}
+
+static void
+init_defaults(struct relation *relation, const struct driver *driver)
+{
+    *relation = (struct relation){.driver = driver, .sink.batch_linger_ms = -1};
+    relation->options = mem_alloc_zeroed(1, driver->options_size);
+    option_defaults(&driver->options, relation->options);
+    option_defaults(&sink_option_table, &relation->sink);
+}
+
+void
+relation_init_default(struct relation *out, const struct driver *driver)
+{
+    init_defaults(out, driver);
+    set_limits(out);
+}
+
+bool
+relation_init(struct relation *out, const struct rule_relation *declared, struct diag_list *diags)
+{
+    const struct driver *driver = find_driver(declared, diags);
+    if (driver == NULL) {
+        return false;
+    }
+    struct relation relation;
+    init_defaults(&relation, driver);
+    bool valid = set_options(&relation, declared, diags);
+    valid &= set_columns(&relation, declared, diags);
+    if (!valid) {
+        relation_fini(&relation);
+        return false;
+    }
+    set_limits(&relation);
+    *out = relation;
+    return true;
+}
+
+void
+relation_fini(struct relation *relation)
+{
+    if (relation->driver != NULL) {
+        option_fini(&relation->driver->options, relation->options);
+    }
+    free(relation->options);
+    free(relation->columns);
+    *relation = (struct relation){0};
+}
+
+void
+relation_fingerprint(const struct rule_relation *declared, struct buf *out)
+{
+    buf_printf(out, "%.*s|%.*s|%.*s", BYTES_ARG(declared->name), BYTES_ARG(declared->connector),
+               BYTES_ARG(declared->source));
+    for (size_t i = 0; i < declared->column_count; i++) {
+        buf_printf(out, "|%.*s %.*s", BYTES_ARG(declared->columns[i].name),
+                   BYTES_ARG(declared->columns[i].type));
+    }
+    for (size_t i = 0; i < declared->option_count; i++) {
+        buf_printf(out, "|%.*s=%.*s", BYTES_ARG(declared->options[i].name),
+                   BYTES_ARG(declared->options[i].value));
+    }
+}

@@ -1,0 +1,572 @@
+/*
+ * From a folder of rule files to one generation.
+ *
+ * 1. read:  every *.sql is read; an unchanged text reuses the compiled file of the generation
+ *           before, a changed one is compiled, a broken one falls back to its last good version.
+ * 2. link:  names are resolved over all files together. A file that does not link falls back too,
+ *           or is left out, and linking starts again: the loop ends because each round takes a
+ *           version away.
+ * 3. build: the arrays that the engine runs from.
+ *
+ * Compiled files are shared between generations by reference count. Main thread only.
+ */
+#include "ruleset.h"
+
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { RULE_FILE_MAX_BYTES = 1024 * 1024 };
+
+struct ruleset_file {
+    char *path;
+    struct rule_file *compiled;
+    unsigned references;
+};
+
+/* A file on its way into the generation. */
+struct candidate {
+    struct ruleset_file *file;     /* NULL: left out */
+    struct ruleset_file *fallback; /* the version that runs now, when `file` is a newer one */
+    bool broken;
+};
+
+struct load {
+    const struct ruleset *previous;
+    struct ruleset_report *report;
+    struct diag_list *diags;
+    char **paths;
+    size_t path_count, path_capacity;
+    struct candidate *candidates;
+    struct map relations; /* name -> const struct rule_relation, over all included files */
+    struct map rules;     /* name -> struct rule */
+};
+
+static struct ruleset_file *
+file_new(const char *path, struct rule_file *compiled)
+{
+    struct ruleset_file *file = mem_new(struct ruleset_file);
+    file->path = bytes_to_string(bytes_of_string(path));
+    file->compiled = compiled;
+    file->references = 1;
+    return file;
+}
+
+void
+ruleset_file_unref(struct ruleset_file *file)
+{
+    if (file != NULL && --file->references == 0) {
+        free(file->path);
+        rule_file_free(file->compiled);
+        free(file);
+    }
+}
+
+struct ruleset_file *
+ruleset_file_ref(struct ruleset_file *file)
+{
+    if (file != NULL) {
+        file->references++;
+    }
+    return file;
+}
+
+/* ---- read ---- */
+
+static bool
+is_rule_file_name(const char *name)
+{
+    struct bytes bytes = bytes_of_string(name);
+    return bytes_ends_with(bytes, BYTES(".sql")) && name[0] != '.' && name[0] != '#' &&
+           name[0] != '_';
+}
+
+struct listing {
+    struct load *load;
+    const char *dir;
+};
+
+static void
+add_path(void *context, const char *name)
+{
+    struct listing *listing = context;
+    struct load *load = listing->load;
+    if (is_rule_file_name(name)) {
+        struct buf path = {0};
+        buf_printf(&path, "%s/%s", listing->dir, name);
+        load->paths = mem_grow(load->paths, load->path_count, &load->path_capacity,
+                               sizeof *load->paths);
+        load->paths[load->path_count++] = buf_take_string(&path);
+    }
+}
+
+static int
+compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool
+list_paths(struct load *load, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) < 0 && errno == ENOENT) {
+        struct diag_place place = {.file = bytes_of_string(path)};
+        diag_at(load->diags, DIAG_WARNING, &place, "there is no such file or folder");
+        diag_hint(load->diags, "make the folder, or name another with rules_dir");
+        return true;
+    }
+    if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        load->paths = mem_grow(load->paths, 0, &load->path_capacity, sizeof *load->paths);
+        load->paths[load->path_count++] = bytes_to_string(bytes_of_string(path));
+        return true;
+    }
+    struct listing listing = {load, path};
+    int result = os_posix.list(&os_posix, path, add_path, &listing);
+    if (result < 0) {
+        diag_io_error(load->diags, -result, "cannot read the rules in '%s'", path);
+        return false;
+    }
+    if (load->path_count > 0) {
+        qsort(load->paths, load->path_count, sizeof *load->paths, compare_paths);
+    }
+    return true;
+}
+
+static struct ruleset_file *
+running_version(const struct load *load, const char *path)
+{
+    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
+        if (strcmp(load->previous->files[i]->path, path) == 0) {
+            return load->previous->files[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+mark_broken(struct load *load, struct candidate *candidate)
+{
+    if (!candidate->broken) {
+        candidate->broken = true;
+        load->report->broken++;
+    }
+}
+
+/* Gives up the newest version; the running one takes its place, or nothing. */
+static void
+fall_back(struct load *load, struct candidate *candidate)
+{
+    mark_broken(load, candidate);
+    ruleset_file_unref(candidate->file);
+    candidate->file = candidate->fallback;
+    candidate->fallback = NULL;
+    load->report->kept += candidate->file != NULL;
+}
+
+static void
+read_candidate(struct load *load, const char *path, struct candidate *candidate)
+{
+    struct ruleset_file *running = running_version(load, path);
+    struct buf text = {0};
+    int result = os_read_file(&os_posix, path, RULE_FILE_MAX_BYTES, &text);
+    candidate->fallback = ruleset_file_ref(running);
+    if (result < 0) {
+        struct diag_place place = {.file = bytes_of_string(path)};
+        diag_at(load->diags, DIAG_ERROR, &place, "cannot be read: %s",
+                result == -EFBIG ? "larger than 1 MB" : strerror(-result));
+        load->report->changed++;
+        fall_back(load, candidate);
+    } else if (running != NULL && bytes_equal(running->compiled->text, buf_bytes(&text))) {
+        candidate->file = candidate->fallback;
+        candidate->fallback = NULL;
+    } else {
+        struct rule_file *compiled;
+        load->report->changed++;
+        if (rule_file_parse(&compiled, bytes_of_string(path), buf_bytes(&text), load->diags)) {
+            candidate->file = file_new(path, compiled);
+        } else {
+            fall_back(load, candidate);
+        }
+    }
+    buf_fini(&text);
+}
+
+static size_t
+count_removed(const struct load *load)
+{
+    size_t removed = 0;
+    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < load->path_count && !found; j++) {
+            found = strcmp(load->paths[j], load->previous->files[i]->path) == 0;
+        }
+        removed += !found;
+    }
+    return removed;
+}
+
+/* ---- link ---- */
+
+static const char *
+relation_name_at(const void *context, size_t i)
+{
+    return ((const char *const *)context)[i];
+}
+
+static void
+hint_nearest_relation(struct load *load, struct bytes wanted)
+{
+    size_t count = 0, cursor = 0;
+    const char **names = mem_new_array(const char *, load->relations.count);
+    struct bytes key;
+    void *value;
+    while (map_next(&load->relations, &cursor, &key, &value)) {
+        names[count++] = bytes_to_string(key);
+    }
+    const char *nearest = diag_nearest(wanted, count, relation_name_at, names);
+    if (nearest != NULL) {
+        diag_hint(load->diags, "did you mean '%s'?", nearest);
+    } else {
+        diag_hint(load->diags,
+                  "declare it with CREATE TABLE %.*s WITH ('connector' = '...'), or quote it to "
+                  "mean an MQTT topic",
+                  BYTES_ARG(wanted));
+    }
+    for (size_t i = 0; i < count; i++) {
+        free((char *)(uintptr_t)names[i]);
+    }
+    free(names);
+}
+
+static bool
+check_name(struct load *load, struct map *names, struct bytes name, const void *owner,
+           const struct diag_place *place, const char *what)
+{
+    const void *first = map_find(names, name);
+    if (first == NULL) {
+        map_put(names, name, (void *)(uintptr_t)owner);
+        return true;
+    }
+    if (first == owner) {
+        return true;
+    }
+    diag_at(load->diags, DIAG_ERROR, place, "%s '%.*s' exists already", what, BYTES_ARG(name));
+    return false;
+}
+
+static bool
+check_relations(struct load *load, const struct rule_file *file)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->relation_count; i++) {
+        const struct rule_relation *declared = &file->relations[i];
+        struct relation relation;
+        valid &= check_name(load, &load->relations, declared->name, declared, &declared->place,
+                            declared->kind == RULE_TABLE ? "table" : "function");
+        if (relation_init(&relation, declared, load->diags)) {
+            relation_fini(&relation);
+        } else {
+            valid = false;
+        }
+    }
+    return valid;
+}
+
+static bool
+check_relation_use(struct load *load, struct bytes name, const struct diag_place *place)
+{
+    if (map_find(&load->relations, name) != NULL) {
+        return true;
+    }
+    diag_at(load->diags, DIAG_ERROR, place, "unknown table '%.*s'", BYTES_ARG(name));
+    hint_nearest_relation(load, name);
+    return false;
+}
+
+static bool
+check_source(struct load *load, const struct rule_info *info)
+{
+    if (info->source_kind == RULE_SOURCE_TOPIC) {
+        return true;
+    }
+    if (!check_relation_use(load, info->source, &info->source_place)) {
+        return false;
+    }
+    const struct rule_relation *declared = map_find(&load->relations, info->source);
+    if (declared->kind != RULE_FUNCTION) {
+        diag_at(load->diags, DIAG_ERROR, &info->source_place,
+                "'%.*s' is a table with connector '%.*s', which cannot be read as a stream",
+                BYTES_ARG(info->source), BYTES_ARG(declared->connector));
+        diag_hint(load->diags, "quote the name to mean an MQTT topic: FROM '%.*s'",
+                  BYTES_ARG(info->source));
+        return false;
+    }
+    return true;
+}
+
+static bool
+check_rules(struct load *load, const struct rule_file *file)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->rule_count; i++) {
+        const struct rule_info *info = rule_info(file->rules[i]);
+        valid &= check_name(load, &load->rules, info->name, info, &info->place, "rule");
+        valid &= check_source(load, info);
+        for (size_t t = 0; t < info->target_count; t++) {
+            const struct rule_target *target = &info->targets[t];
+            if (target->kind == RULE_TARGET_RELATION) {
+                valid &= check_relation_use(load, target->text, &target->place);
+            }
+        }
+        if (info->target_count == 0) {
+            diag_at(load->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
+            diag_hint(load->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");
+            valid = false;
+        }
+    }
+    return valid;
+}
+
+/* One pass over all included files; false when one of them had to give up a version. */
+static bool
+link_round(struct load *load)
+{
+    map_fini(&load->relations);
+    map_fini(&load->rules);
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file != NULL && !check_relations(load, candidate->file->compiled)) {
+            fall_back(load, candidate);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file != NULL && !check_rules(load, candidate->file->compiled)) {
+            fall_back(load, candidate);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- build ---- */
+
+static void
+build_relations(struct ruleset *ruleset, size_t count)
+{
+    struct diag_list diags = {0};
+    ruleset->relations = mem_new_array(struct ruleset_relation, count);
+    for (size_t f = 0; f < ruleset->file_count; f++) {
+        const struct rule_file *file = ruleset->files[f]->compiled;
+        for (size_t i = 0; i < file->relation_count; i++) {
+            struct ruleset_relation *relation = &ruleset->relations[ruleset->relation_count++];
+            relation->declared = &file->relations[i];
+            relation->file = ruleset->files[f];
+            bool valid = relation_init(&relation->relation, relation->declared, &diags);
+            check(valid && "was checked when linking");
+        }
+    }
+    diag_list_fini(&diags);
+}
+
+/* Names on the way into the arrays. */
+struct names {
+    struct map relations; /* name -> struct ruleset_relation of this generation */
+    struct map counters;  /* rule name -> struct rule_counters of the one before */
+};
+
+static struct rule_counters *
+counters_of(const struct names *names, struct bytes name)
+{
+    struct rule_counters *counters = map_find(&names->counters, name);
+    if (counters == NULL) {
+        counters = mem_new(struct rule_counters);
+    }
+    counters->references++;
+    return counters;
+}
+
+static void
+build_rule(struct ruleset *ruleset, const struct rule *compiled, const struct names *names)
+{
+    size_t index = ruleset->rule_count++;
+    struct ruleset_rule *rule = &ruleset->rules[index];
+    const struct rule_info *info = rule_info(compiled);
+    rule->rule = compiled;
+    rule->info = info;
+    rule->counters = counters_of(names, info->name);
+    rule->targets = mem_new_array(struct ruleset_target, info->target_count);
+    for (size_t t = 0; t < info->target_count; t++) {
+        if (info->targets[t].kind == RULE_TARGET_RELATION) {
+            rule->targets[t].relation = map_find(&names->relations, info->targets[t].text);
+        }
+    }
+    if (info->source_kind == RULE_SOURCE_TOPIC) {
+        topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
+    } else {
+        rule->source = map_find(&names->relations, info->source);
+    }
+}
+
+static struct ruleset *
+build(struct ruleset_file **files, size_t file_count, const struct ruleset *previous)
+{
+    struct ruleset *ruleset = mem_new(struct ruleset);
+    ruleset->files = files;
+    ruleset->file_count = file_count;
+    ruleset->topics = topic_trie_new();
+    size_t relation_count = 0, rule_count = 0;
+    for (size_t f = 0; f < file_count; f++) {
+        relation_count += files[f]->compiled->relation_count;
+        rule_count += files[f]->compiled->rule_count;
+    }
+    build_relations(ruleset, relation_count);
+    struct names names = {0};
+    for (size_t i = 0; i < ruleset->relation_count; i++) {
+        map_put(&names.relations, ruleset->relations[i].declared->name, &ruleset->relations[i]);
+    }
+    for (size_t i = 0; previous != NULL && i < previous->rule_count; i++) {
+        map_put(&names.counters, previous->rules[i].info->name, previous->rules[i].counters);
+    }
+    ruleset->rules = mem_new_array(struct ruleset_rule, rule_count);
+    for (size_t f = 0; f < file_count; f++) {
+        for (size_t i = 0; i < files[f]->compiled->rule_count; i++) {
+            build_rule(ruleset, files[f]->compiled->rules[i], &names);
+        }
+    }
+    map_fini(&names.relations);
+    map_fini(&names.counters);
+    return ruleset;
+}
+
+static struct ruleset *
+build_from_candidates(struct load *load)
+{
+    struct ruleset_file **files = mem_new_array(struct ruleset_file *, load->path_count);
+    size_t count = 0;
+    for (size_t i = 0; i < load->path_count; i++) {
+        if (load->candidates[i].file != NULL) {
+            files[count++] = ruleset_file_ref(load->candidates[i].file);
+        }
+    }
+    return build(files, count, load->previous);
+}
+
+static void
+load_fini(struct load *load)
+{
+    for (size_t i = 0; i < load->path_count; i++) {
+        free(load->paths[i]);
+        if (load->candidates != NULL) {
+            ruleset_file_unref(load->candidates[i].file);
+            ruleset_file_unref(load->candidates[i].fallback);
+        }
+    }
+    free(load->paths);
+    free(load->candidates);
+    map_fini(&load->relations);
+    map_fini(&load->rules);
+}
+
+bool
+ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
+             struct ruleset_report *report, struct diag_list *diags)
+{
+    struct load load = {.previous = previous, .report = report, .diags = diags};
+    *report = (struct ruleset_report){0};
+    bool listed = list_paths(&load, path);
+    if (listed) {
+        load.candidates = mem_new_array(struct candidate, load.path_count);
+        report->files = load.path_count;
+        for (size_t i = 0; i < load.path_count; i++) {
+            read_candidate(&load, load.paths[i], &load.candidates[i]);
+        }
+        report->changed += count_removed(&load);
+        while (!link_round(&load)) {
+        }
+        *out = build_from_candidates(&load);
+    }
+    load_fini(&load);
+    return listed;
+}
+
+bool
+ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
+                  struct diag_list *diags)
+{
+    struct ruleset_report report = {0};
+    struct load load = {.report = &report, .diags = diags};
+    struct rule_file *compiled;
+    if (!rule_file_parse(&compiled, name, text, diags)) {
+        return false;
+    }
+    bool linked = check_relations(&load, compiled) && check_rules(&load, compiled);
+    struct ruleset_file *file = file_new("", compiled);
+    if (linked) {
+        struct ruleset_file **files = mem_new_array(struct ruleset_file *, 1);
+        files[0] = ruleset_file_ref(file);
+        *out = build(files, 1, NULL);
+    }
+    ruleset_file_unref(file);
+    load_fini(&load);
+    return linked;
+}
+
+void
+ruleset_free(struct ruleset *ruleset)
+{
+    if (ruleset == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        if (--ruleset->rules[i].counters->references == 0) {
+            free(ruleset->rules[i].counters);
+        }
+        free(ruleset->rules[i].targets);
+    }
+    for (size_t i = 0; i < ruleset->relation_count; i++) {
+        relation_fini(&ruleset->relations[i].relation);
+    }
+    for (size_t i = 0; i < ruleset->file_count; i++) {
+        ruleset_file_unref(ruleset->files[i]);
+    }
+    topic_trie_free(ruleset->topics);
+    free(ruleset->rules);
+    free(ruleset->relations);
+    free(ruleset->files);
+    free(ruleset);
+}
+
+struct ruleset_relation *
+ruleset_find(const struct ruleset *ruleset, struct bytes name)
+{
+    for (size_t i = 0; i < ruleset->relation_count; i++) {
+        if (bytes_equal(ruleset->relations[i].declared->name, name)) {
+            return &ruleset->relations[i];
+        }
+    }
+    return NULL;
+}
+
+struct bytes *
+ruleset_filters(const struct ruleset *ruleset, size_t *count)
+{
+    struct bytes *filters = mem_new_array(struct bytes, ruleset->rule_count);
+    struct map seen = {0};
+    *count = 0;
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        const struct rule_info *info = ruleset->rules[i].info;
+        if (info->source_kind == RULE_SOURCE_TOPIC &&
+            map_put(&seen, info->source, (void *)(uintptr_t)info) == NULL) {
+            filters[(*count)++] = info->source;
+        }
+    }
+    map_fini(&seen);
+    return filters;
+}

@@ -1,0 +1,95 @@
+/*
+ * One generation of rules: every file of rules.d compiled and linked, read-only while it runs.
+ *
+ * Loading never stops a good rule: a file that does not compile or does not link keeps its last
+ * good version, and a file that never was good is left out; both are reported. A new generation
+ * is built aside on the main thread and handed to the engine, which swaps between two batches.
+ */
+#ifndef HEADGATE_RULESET_H
+#define HEADGATE_RULESET_H
+
+#include "relation.h"
+
+#include "rules/rule.h"
+#include "rules/topic.h"
+
+#include <stdatomic.h>
+
+struct sink;
+
+/* What a rule did. The engine adds, any thread reads. Survive a reload under the rule's name. */
+struct rule_counters {
+    _Atomic uint64_t messages;  /* reached the rule: the filter matched */
+    _Atomic uint64_t matched;   /* WHERE was true: a row came out */
+    _Atomic uint64_t filtered;  /* WHERE was false */
+    _Atomic uint64_t undefined; /* WHERE or the row was Undefined: a field is missing or of a wrong type */
+    _Atomic uint64_t failed;
+    _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
+    _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */
+    unsigned references;        /* main thread only */
+};
+
+struct ruleset_file;
+
+struct ruleset_relation {
+    const struct rule_relation *declared;
+    struct ruleset_file *file; /* that declares it */
+    struct relation relation;
+    struct sink *sink; /* set by the gateway before the engine sees the generation */
+};
+
+struct ruleset_target {
+    struct ruleset_relation *relation; /* NULL: publish to the topic */
+};
+
+struct ruleset_rule {
+    const struct rule *rule;
+    const struct rule_info *info;
+    struct rule_counters *counters;
+    struct ruleset_target *targets;   /* one an info->targets entry */
+    struct ruleset_relation *source;  /* NULL: messages of the MQTT stream */
+};
+
+struct ruleset {
+    struct ruleset_file **files; /* in the order of their names */
+    size_t file_count;
+    struct ruleset_relation *relations;
+    size_t relation_count;
+    struct ruleset_rule *rules;
+    size_t rule_count;
+    struct topic_trie *topics; /* filter -> index of the rule */
+};
+
+struct ruleset_report {
+    size_t files;   /* rule files seen */
+    size_t broken;  /* that did not compile or link */
+    size_t kept;    /* of those: the last good version goes on */
+    size_t changed; /* new, edited or removed since `previous` */
+};
+
+/*
+ * Builds a generation from a folder of *.sql files, or from a single file. `previous` may be NULL;
+ * counters and last good versions come from it. Names starting with '.', '#' or '_' and all that
+ * do not end in .sql are not rule files. A folder that does not exist gives an empty generation
+ * and a warning. False only when nothing could be read at all; broken files are in the report.
+ */
+bool ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
+                  struct ruleset_report *report, struct diag_list *diags) MUST_CHECK;
+
+/* Builds a generation from a text, for `try` and tests. */
+bool ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
+                       struct diag_list *diags) MUST_CHECK;
+
+void ruleset_free(struct ruleset *ruleset);
+
+/* The declared relation of that name, or NULL. */
+struct ruleset_relation *ruleset_find(const struct ruleset *ruleset, struct bytes name);
+
+/* Keeps the memory of a file's declarations beyond its generation. Main thread only. */
+struct ruleset_file *ruleset_file_ref(struct ruleset_file *file);
+void ruleset_file_unref(struct ruleset_file *file);
+
+/* Distinct topic filters of all rules, for the ingest process. Views into the generation. */
+struct bytes *ruleset_filters(const struct ruleset *ruleset, size_t *count);
+
+#endif

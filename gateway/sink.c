@@ -1,0 +1,231 @@
+/*
+ * From a declaration to something that rows can be pushed to. Folders, all below data_dir:
+ *
+ *   sinks/NAME/         backlog and dead letters of the outbox
+ *   DRIVER/NAME/        what the driver keeps
+ *   streams/NAME/       what a function emits
+ */
+#include "sink.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+/* The driver's way to append to the stream of its function: on the outbox's thread. */
+static bool
+emit(const struct driver_env *env, struct bytes topic, struct bytes payload,
+     struct diag_list *diags)
+{
+    struct sink *sink = env->emit_context;
+    const struct sink_context *context = sink->context;
+    struct record record = {
+            .time_us = context->os->wall_us(context->os), .topic = topic, .payload = payload};
+    if (!journal_append(sink->stream, &record, diags)) {
+        return false;
+    }
+    context->wake(context->wake_context);
+    return true;
+}
+
+static char *
+folder_of(const struct sink_context *context, const char *kind, const char *name)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s/%s", context->data_dir, kind, name);
+    return buf_take_string(&path);
+}
+
+static bool
+open_stream(struct sink *sink, struct diag_list *diags)
+{
+    const struct sink_context *context = sink->context;
+    sink->stream_dir = folder_of(context, "streams", sink->name);
+    struct journal_options options = {
+            .os = context->os,
+            .dir = sink->stream_dir,
+            .segment_bytes = context->segment_bytes,
+            .record_max_bytes = context->payload_max_bytes,
+            .sync = JOURNAL_SYNC_INTERVAL,
+    };
+    return journal_open(&sink->stream, &options, diags);
+}
+
+static struct sink_setup *
+setup_new(struct sink *sink)
+{
+    struct sink_setup *setup = mem_new(struct sink_setup);
+    setup->older = sink->setup;
+    sink->setup = setup;
+    return setup;
+}
+
+static void
+setup_free(struct sink_setup *setup)
+{
+    relation_fini(&setup->relation);
+    ruleset_file_unref(setup->file);
+    free(setup->folder);
+    free(setup->fingerprint);
+    free(setup);
+}
+
+static void
+set_env(struct sink *sink)
+{
+    struct sink_setup *setup = sink->setup;
+    setup->folder = folder_of(sink->context, setup->relation.driver->name, sink->name);
+    setup->env = (struct driver_env){
+            .os = sink->context->os,
+            .name = sink->name,
+            .data_dir = setup->folder,
+            .paths = &sink->context->paths,
+            .emit = sink->stream == NULL ? NULL : emit,
+            .emit_context = sink,
+    };
+}
+
+static struct outbox_options
+outbox_options_of(const struct sink *sink)
+{
+    const struct sink_setup *setup = sink->setup;
+    int64_t retry_max_ms = setup->relation.sink.retry_max_ms;
+    return (struct outbox_options){
+            .os = sink->context->os,
+            .name = sink->name,
+            .dir = sink->dir,
+            .driver = setup->relation.driver,
+            .env = &setup->env,
+            .driver_options = setup->relation.options,
+            .declaration = &setup->relation.declaration,
+            .limits = setup->relation.limits,
+            .queue_max_bytes = (size_t)sink->context->queue_max_bytes,
+            .retry_max_ms = retry_max_ms > 0 ? retry_max_ms : sink->context->retry_max_ms,
+    };
+}
+
+static bool
+open_outbox(struct sink *sink, const struct outbox_mark *mark, struct diag_list *diags)
+{
+    sink->dir = folder_of(sink->context, "sinks", sink->name);
+    struct outbox_options options = outbox_options_of(sink);
+    if (mark != NULL) {
+        options.mark = *mark;
+    }
+    return outbox_open(&sink->outbox, &options, diags);
+}
+
+static struct sink *
+sink_new(const struct sink_context *context, struct bytes name)
+{
+    struct sink *sink = mem_new(struct sink);
+    sink->context = context;
+    sink->name = bytes_to_string(name);
+    return sink;
+}
+
+static char *
+fingerprint_of(const struct rule_relation *declared)
+{
+    struct buf fingerprint = {0};
+    relation_fingerprint(declared, &fingerprint);
+    return buf_take_string(&fingerprint);
+}
+
+/* Linking has checked the declaration, so this cannot fail. */
+static void
+adopt_declaration(struct sink *sink, const struct ruleset_relation *declared)
+{
+    struct sink_setup *setup = setup_new(sink);
+    struct diag_list diags = {0};
+    bool valid = relation_init(&setup->relation, declared->declared, &diags);
+    check(valid && "was checked when linking");
+    diag_list_fini(&diags);
+    setup->fingerprint = fingerprint_of(declared->declared);
+    setup->file = ruleset_file_ref(declared->file);
+    set_env(sink);
+}
+
+bool
+sink_open(struct sink **out, const struct sink_context *context,
+          const struct ruleset_relation *declared, const struct outbox_mark *mark,
+          struct diag_list *diags)
+{
+    struct sink *sink = sink_new(context, declared->declared->name);
+    bool opened = declared->declared->kind != RULE_FUNCTION || open_stream(sink, diags);
+    if (opened) {
+        adopt_declaration(sink, declared);
+        opened = open_outbox(sink, mark, diags);
+    }
+    if (!opened) {
+        sink_close(sink, 0);
+        return false;
+    }
+    *out = sink;
+    return true;
+}
+
+bool
+sink_open_builtin(struct sink **out, const struct sink_context *context, const char *name,
+                  const struct driver *driver, const struct outbox_mark *mark,
+                  struct diag_list *diags)
+{
+    struct sink *sink = sink_new(context, bytes_of_string(name));
+    relation_init_default(&setup_new(sink)->relation, driver);
+    set_env(sink);
+    if (!open_outbox(sink, mark, diags)) {
+        sink_close(sink, 0);
+        return false;
+    }
+    *out = sink;
+    return true;
+}
+
+bool
+sink_is_current(const struct sink *sink, const struct ruleset_relation *declared)
+{
+    char *fingerprint = fingerprint_of(declared->declared);
+    bool same = strcmp(fingerprint, sink->setup->fingerprint) == 0;
+    free(fingerprint);
+    return same;
+}
+
+void
+sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared)
+{
+    adopt_declaration(sink, declared);
+    struct outbox_options options = outbox_options_of(sink);
+    outbox_reconfigure(sink->outbox, &options);
+}
+
+void
+sink_settle(struct sink *sink)
+{
+    if (sink->setup->older == NULL || !outbox_is_settled(sink->outbox)) {
+        return;
+    }
+    while (sink->setup->older != NULL) {
+        struct sink_setup *older = sink->setup->older;
+        sink->setup->older = older->older;
+        setup_free(older);
+    }
+}
+
+void
+sink_close(struct sink *sink, int grace_ms)
+{
+    if (sink == NULL) {
+        return;
+    }
+    outbox_close(sink->outbox, grace_ms);
+    journal_close(sink->stream);
+    while (sink->setup != NULL) {
+        struct sink_setup *older = sink->setup->older;
+        setup_free(sink->setup);
+        sink->setup = older;
+    }
+    free(sink->stream_dir);
+    free(sink->dir);
+    free(sink->name);
+    free(sink);
+}

@@ -1,0 +1,280 @@
+/*
+ * Builds and prints the status document. The only file that uses cJSON: a document of counters is
+ * what it is good for; payloads never pass through it (it holds numbers as doubles).
+ */
+#include "status.h"
+
+#include "gateway.h"
+
+#include <cjson/cJSON.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+static uint64_t
+load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+add_count(cJSON *object, const char *name, uint64_t value)
+{
+    cJSON_AddNumberToObject(object, name, (double)value);
+}
+
+static void
+add_bytes(cJSON *object, const char *name, struct bytes text)
+{
+    char *string = bytes_to_string(text);
+    cJSON_AddStringToObject(object, name, string);
+    free(string);
+}
+
+/* ---- building ---- */
+
+static const char *
+ingest_state_name(enum ingest_state state)
+{
+    static const char *const names[] = {
+            [INGEST_STARTING] = "starting",
+            [INGEST_CONNECTING] = "waiting for the broker",
+            [INGEST_SUBSCRIBING] = "subscribing",
+            [INGEST_READY] = "ready",
+            [INGEST_BLOCKED] = "blocked: the journal cannot be written",
+    };
+    return names[state];
+}
+
+static void
+add_ingest(cJSON *root, struct gateway *gateway)
+{
+    struct ingest_stats stats;
+    ingest_stats(gateway->ingest, &stats);
+    cJSON *ingest = cJSON_AddObjectToObject(root, "ingest");
+    bool connected = stats.is_running && stats.state >= INGEST_SUBSCRIBING;
+    const char *protocol = stats.protocol == 5 ? "5" : stats.protocol == 4 ? "3.1.1" : "";
+    cJSON_AddBoolToObject(ingest, "connected", connected);
+    cJSON_AddStringToObject(ingest, "state", ingest_state_name(stats.state));
+    cJSON_AddStringToObject(ingest, "protocol", protocol);
+    add_count(ingest, "received", stats.received);
+    add_count(ingest, "received_bytes", stats.received_bytes);
+    add_count(ingest, "accepted", stats.accepted);
+    add_count(ingest, "duplicates", stats.duplicates_flagged);
+    cJSON *dropped = cJSON_AddObjectToObject(ingest, "dropped");
+    add_count(dropped, "too_large", stats.dropped_too_large);
+    add_count(dropped, "bad_topic", stats.dropped_bad_topic);
+    add_count(dropped, "surplus_copies", stats.surplus_copies);
+    add_count(ingest, "append_failures", stats.append_failures);
+    add_count(ingest, "connects", stats.connects);
+    add_count(ingest, "sessions_lost", stats.sessions_lost);
+    add_count(ingest, "canaries_lost", stats.canaries_lost);
+    add_count(ingest, "canary_us", (uint64_t)stats.canary_us);
+    add_count(ingest, "restarts", stats.restarts);
+    add_count(ingest, "filters", stats.filters_active);
+    add_count(ingest, "filters_refused", stats.filters_refused);
+    add_count(ingest, "position", ingest_tail(gateway->ingest));
+}
+
+static void
+add_engine(cJSON *root, struct gateway *gateway)
+{
+    struct engine_stats stats;
+    engine_stats(gateway->engine, &stats);
+    cJSON *engine = cJSON_AddObjectToObject(root, "engine");
+    add_count(engine, "records", stats.records);
+    add_count(engine, "position", stats.position);
+    add_count(engine, "gaps", stats.gaps);
+    add_count(engine, "checkpoints", stats.checkpoints);
+    add_count(engine, "checkpoint_failures", stats.checkpoint_failures);
+    add_count(engine, "checkpoint_us", (uint64_t)stats.checkpoint_us);
+}
+
+static void
+add_rules(cJSON *root, const struct ruleset *ruleset)
+{
+    cJSON *rules = cJSON_AddArrayToObject(root, "rules");
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        const struct ruleset_rule *rule = &ruleset->rules[i];
+        const struct rule_counters *counters = rule->counters;
+        cJSON *item = cJSON_CreateObject();
+        add_bytes(item, "name", rule->info->name);
+        add_bytes(item, "source", rule->info->source);
+        add_count(item, "messages", load(&counters->messages));
+        add_count(item, "matched", load(&counters->matched));
+        add_count(item, "filtered", load(&counters->filtered));
+        add_count(item, "undefined", load(&counters->undefined));
+        add_count(item, "failed", load(&counters->failed));
+        add_count(item, "not_json", load(&counters->not_json));
+        add_count(item, "out", load(&counters->rows));
+        cJSON_AddItemToArray(rules, item);
+    }
+}
+
+static void
+add_sinks(cJSON *root, struct gateway *gateway)
+{
+    cJSON *sinks = cJSON_AddArrayToObject(root, "sinks");
+    for (size_t i = 0; i < gateway->sink_count; i++) {
+        const struct sink *sink = gateway->sinks[i];
+        struct outbox_stats stats;
+        outbox_stats(sink->outbox, &stats);
+        cJSON *item = cJSON_CreateObject();
+        add_bytes(item, "name", bytes_of_string(sink->name));
+        add_bytes(item, "driver", bytes_of_string(sink->setup->relation.driver->name));
+        add_bytes(item, "state", bytes_of_string(outbox_state_name(stats.state)));
+        add_count(item, "pushed", stats.pushed);
+        add_count(item, "restored", stats.restored);
+        add_count(item, "delivered", stats.delivered);
+        add_count(item, "retried", stats.retried);
+        add_count(item, "rejected", stats.rejected);
+        add_count(item, "lost", stats.lost);
+        add_count(item, "queued", stats.queued_records + stats.backlog_records);
+        add_count(item, "queued_bytes", stats.queued_bytes);
+        add_count(item, "backlog_bytes", stats.backlog_bytes);
+        cJSON_AddBoolToObject(item, "retired", sink->retired);
+        add_bytes(item, "last_error", bytes_of_string(stats.last_error));
+        cJSON_AddItemToArray(sinks, item);
+    }
+}
+
+void
+gateway_status(struct gateway *gateway, struct buf *out)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", HEADGATE_VERSION);
+    cJSON_AddNumberToObject(root, "uptime_s",
+                            (double)((os_posix.mono_us(&os_posix) - gateway->started_us) / 1000000));
+    add_ingest(root, gateway);
+    add_engine(root, gateway);
+    pthread_mutex_lock(&gateway->lock);
+    add_rules(root, gateway->ruleset);
+    add_sinks(root, gateway);
+    cJSON *load_report = cJSON_AddObjectToObject(root, "rule_files");
+    add_count(load_report, "files", gateway->report.files);
+    add_count(load_report, "broken", gateway->report.broken);
+    add_count(load_report, "kept", gateway->report.kept);
+    add_count(load_report, "reloads", gateway->reloads);
+    add_bytes(load_report, "errors", bytes_of_string(gateway->report_text));
+    pthread_mutex_unlock(&gateway->lock);
+    char *text = cJSON_PrintUnformatted(root);
+    check(text != NULL && "out of memory");
+    buf_append_string(out, text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+/* ---- printing ---- */
+
+static const char *
+text_of(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text == NULL ? "" : text;
+}
+
+static int64_t
+number_of(const cJSON *object, const char *name)
+{
+    double number = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return isnan(number) ? 0 : (int64_t)number;
+}
+
+static void
+print_ingest(const cJSON *root, struct buf *out)
+{
+    const cJSON *ingest = cJSON_GetObjectItemCaseSensitive(root, "ingest");
+    bool connected = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(ingest, "connected"));
+    buf_printf(out, "headgate %s, up %" PRId64 " s\n", text_of(root, "version"),
+               number_of(root, "uptime_s"));
+    buf_printf(out, "broker   %s", connected ? "connected" : "not connected");
+    if (connected) {
+        buf_printf(out, ", MQTT %s", text_of(ingest, "protocol"));
+    } else {
+        buf_printf(out, ": %s", text_of(ingest, "state"));
+    }
+    buf_printf(out, "\nmessages %" PRId64 " received, %" PRId64 " through the rules",
+               number_of(ingest, "received"),
+               number_of(cJSON_GetObjectItemCaseSensitive(root, "engine"), "records"));
+    const cJSON *reason;
+    cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(ingest, "dropped"))
+    {
+        if (reason->valuedouble > 0) {
+            buf_printf(out, ", %.0f dropped (%s)", reason->valuedouble, reason->string);
+        }
+    }
+    buf_append_char(out, '\n');
+}
+
+static int
+longest_name(const cJSON *array, const char *title)
+{
+    size_t longest = strlen(title);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, array)
+    {
+        size_t size = strlen(text_of(item, "name"));
+        longest = size > longest ? size : longest;
+    }
+    return (int)longest;
+}
+
+static void
+print_rules(const cJSON *root, struct buf *out)
+{
+    const cJSON *rules = cJSON_GetObjectItemCaseSensitive(root, "rules");
+    int width = longest_name(rules, "RULE");
+    buf_printf(out, "\n%-*s %10s %10s %10s %10s %8s\n", width, "RULE", "messages", "matched",
+               "filtered", "undefined", "failed");
+    const cJSON *rule;
+    cJSON_ArrayForEach(rule, rules)
+    {
+        buf_printf(out, "%-*s %10" PRId64 " %10" PRId64 " %10" PRId64 " %10" PRId64 " %8" PRId64 "\n",
+                   width, text_of(rule, "name"), number_of(rule, "messages"),
+                   number_of(rule, "matched"), number_of(rule, "filtered"),
+                   number_of(rule, "undefined"), number_of(rule, "failed"));
+    }
+}
+
+static void
+print_sinks(const cJSON *root, struct buf *out)
+{
+    const cJSON *sinks = cJSON_GetObjectItemCaseSensitive(root, "sinks");
+    int width = longest_name(sinks, "SINK");
+    buf_printf(out, "\n%-*s %-10s %10s %10s %8s %8s %8s  %s\n", width, "SINK", "driver", "pushed",
+               "delivered", "retried", "rejected", "queued", "state");
+    const cJSON *sink;
+    cJSON_ArrayForEach(sink, sinks)
+    {
+        buf_printf(out,
+                   "%-*s %-10s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64
+                   "  %s\n",
+                   width, text_of(sink, "name"), text_of(sink, "driver"),
+                   number_of(sink, "pushed"), number_of(sink, "delivered"),
+                   number_of(sink, "retried"), number_of(sink, "rejected"),
+                   number_of(sink, "queued"), text_of(sink, "state"));
+        if (text_of(sink, "last_error")[0] != '\0') {
+            buf_printf(out, "%*s   %s\n", width, "", text_of(sink, "last_error"));
+        }
+    }
+}
+
+bool
+status_print(struct bytes document, struct buf *out, struct diag_list *diags)
+{
+    cJSON *root = cJSON_ParseWithLength(document.data, document.size);
+    if (root == NULL) {
+        diag_error(diags, DIAG_CORRUPT, "the gateway's answer is not a status document");
+        return false;
+    }
+    print_ingest(root, out);
+    print_rules(root, out);
+    print_sinks(root, out);
+    const cJSON *files = cJSON_GetObjectItemCaseSensitive(root, "rule_files");
+    if (number_of(files, "broken") > 0) {
+        buf_printf(out, "\n%s", text_of(files, "errors"));
+    }
+    cJSON_Delete(root);
+    return true;
+}

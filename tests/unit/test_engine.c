@@ -1,0 +1,335 @@
+/*
+ * The core with a real journal, real outboxes and the null driver; no broker, no child process.
+ */
+#define _GNU_SOURCE
+#include "unit.h"
+
+#include "engine.h"
+
+#include "base/mem.h"
+#include "base/os.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct bench {
+    char dir[64];
+    char journal_dir[128];
+    struct journal *journal;
+    struct sink_context context;
+    struct engine *engine;
+    struct ruleset *ruleset;
+    struct sink *sinks[4];
+    size_t sink_count;
+    struct sink *topic_sink;
+    struct diag_list diags;
+};
+
+static uint64_t
+tail(void *context)
+{
+    return journal_tail(((struct bench *)context)->journal);
+}
+
+static bool
+prepare_wait(void *context, uint64_t seen)
+{
+    return tail(context) <= seen;
+}
+
+static void
+woken(void *context)
+{
+}
+
+static void
+wake(void *context)
+{
+    engine_wake(((struct bench *)context)->engine);
+}
+
+static void
+open_journal(struct bench *bench)
+{
+    struct journal_options options = {
+            .os = &os_posix,
+            .dir = bench->journal_dir,
+            .segment_bytes = 65536,
+            .record_max_bytes = 1 << 20,
+            .sync = JOURNAL_SYNC_NEVER,
+    };
+    assert_true(journal_open(&bench->journal, &options, &bench->diags));
+}
+
+static void
+open_engine(struct bench *bench)
+{
+    struct engine_options options = {
+            .os = &os_posix,
+            .data_dir = bench->dir,
+            .checkpoint_interval_ms = 20,
+            .source = {.dir = bench->journal_dir,
+                       .tail = tail,
+                       .prepare_wait = prepare_wait,
+                       .wake_fd = -1,
+                       .woken = woken,
+                       .context = bench},
+    };
+    assert_true(engine_new(&bench->engine, &options, &bench->diags));
+    bench->context = (struct sink_context){
+            .os = &os_posix,
+            .data_dir = bench->dir,
+            .queue_max_bytes = 1 << 20,
+            .retry_max_ms = 1000,
+            .segment_bytes = 65536,
+            .payload_max_bytes = 1 << 20,
+            .wake = wake,
+            .wake_context = bench,
+    };
+    bench->sink_count = 0;
+}
+
+static const struct outbox_mark *
+mark_of(struct bench *bench, const char *name, struct outbox_mark *mark)
+{
+    return engine_sink_mark(bench->engine, name, mark) ? mark : NULL;
+}
+
+/* Loads a text as the generation to run, with a sink for each of its tables. */
+static void
+run_rules(struct bench *bench, const char *sql)
+{
+    struct ruleset *old = bench->ruleset;
+    struct outbox_mark mark;
+    if (bench->sink_count == 0) {
+        assert_true(sink_open_builtin(&bench->topic_sink, &bench->context, "topic",
+                                      driver_find(BYTES("null")), mark_of(bench, "topic", &mark),
+                                      &bench->diags));
+        bench->sinks[bench->sink_count++] = bench->topic_sink;
+    }
+    assert_true(ruleset_load_text(&bench->ruleset, BYTES("test.sql"), bytes_of_string(sql),
+                                  &bench->diags));
+    for (size_t i = 0; i < bench->ruleset->relation_count; i++) {
+        struct ruleset_relation *relation = &bench->ruleset->relations[i];
+        char *name = bytes_to_string(relation->declared->name);
+        assert_true(sink_open(&relation->sink, &bench->context, relation,
+                              mark_of(bench, name, &mark), &bench->diags));
+        bench->sinks[bench->sink_count++] = relation->sink;
+        free(name);
+    }
+    engine_swap(bench->engine, bench->ruleset, bench->sinks, bench->sink_count,
+                bench->topic_sink);
+    ruleset_free(old);
+}
+
+static void
+publish(struct bench *bench, const char *topic, const char *payload)
+{
+    struct record record = {.time_us = os_posix.wall_us(&os_posix),
+                            .topic = bytes_of_string(topic),
+                            .payload = bytes_of_string(payload)};
+    assert_true(journal_append(bench->journal, &record, &bench->diags));
+    engine_wake(bench->engine);
+}
+
+static struct outbox_stats
+stats_of(const struct sink *sink)
+{
+    struct outbox_stats stats;
+    outbox_stats(sink->outbox, &stats);
+    return stats;
+}
+
+/* Waits until the sink has delivered that many, for at most 10 s. */
+static void
+await_delivered(const struct sink *sink, uint64_t count)
+{
+    for (int i = 0; i < 2000 && stats_of(sink).delivered < count; i++) {
+        usleep(5000);
+    }
+    assert_int_equal(stats_of(sink).delivered, count);
+}
+
+static void
+await_records(struct bench *bench, uint64_t count)
+{
+    struct engine_stats stats = {0};
+    for (int i = 0; i < 2000 && stats.records < count; i++) {
+        usleep(5000);
+        engine_stats(bench->engine, &stats);
+    }
+    assert_int_equal(stats.records, count);
+}
+
+static void
+close_engine(struct bench *bench, bool commit)
+{
+    engine_stop(bench->engine);
+    for (size_t i = 0; i < bench->sink_count; i++) {
+        outbox_stop(bench->sinks[i]->outbox, 1000);
+    }
+    if (commit) {
+        engine_commit(bench->engine);
+    }
+    engine_free(bench->engine);
+    for (size_t i = 0; i < bench->sink_count; i++) {
+        sink_close(bench->sinks[i], 0);
+    }
+    ruleset_free(bench->ruleset);
+    bench->ruleset = NULL;
+}
+
+static int
+set_up(void **state)
+{
+    struct bench *bench = mem_new(struct bench);
+    snprintf(bench->dir, sizeof bench->dir, "/tmp/headgate-unit-XXXXXX");
+    if (mkdtemp(bench->dir) == NULL) {
+        return -1;
+    }
+    snprintf(bench->journal_dir, sizeof bench->journal_dir, "%s/journal/mqtt", bench->dir);
+    open_journal(bench);
+    open_engine(bench);
+    *state = bench;
+    return 0;
+}
+
+static int
+remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    return remove(path);
+}
+
+static int
+tear_down(void **state)
+{
+    struct bench *bench = *state;
+    close_engine(bench, false);
+    journal_close(bench->journal);
+    diag_list_fini(&bench->diags);
+    nftw(bench->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    free(bench);
+    return 0;
+}
+
+static const char TWO_TARGETS[] =
+        "CREATE TABLE n WITH ('connector' = 'null');"
+        "CREATE RULE hot AS INSERT INTO n, 'out/${topic(2)}' SELECT v FROM 'a/+' WHERE v > 1;";
+
+static void
+rows_reach_every_target_and_are_counted(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, TWO_TARGETS);
+    publish(bench, "a/1", "{\"v\":2}");
+    publish(bench, "a/2", "{\"v\":1}");
+    publish(bench, "a/3", "{\"w\":5}");
+    publish(bench, "a/4", "not json");
+    publish(bench, "b/1", "{\"v\":2}");
+    await_records(bench, 5);
+    await_delivered(bench->sinks[0], 1);
+    await_delivered(bench->sinks[1], 1);
+    const struct rule_counters *counters = bench->ruleset->rules[0].counters;
+    assert_int_equal(counters->messages, 4);
+    assert_int_equal(counters->matched, 1);
+    assert_int_equal(counters->filtered, 1);
+    assert_int_equal(counters->undefined, 2);
+    assert_int_equal(counters->not_json, 1);
+    assert_int_equal(counters->rows, 2);
+}
+
+static void
+a_new_generation_runs_from_the_next_record_on(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, TWO_TARGETS);
+    publish(bench, "a/1", "{\"v\":2}");
+    await_records(bench, 1);
+    run_rules(bench, "CREATE TABLE m WITH ('connector' = 'null');"
+                     "CREATE RULE all AS INSERT INTO m SELECT * FROM 'a/#';");
+    publish(bench, "a/1", "{\"v\":1}");
+    await_delivered(bench->sinks[2], 1);
+    assert_int_equal(stats_of(bench->sinks[1]).pushed, 1);
+}
+
+/* After a clean stop nothing is seen twice; after a crash everything since the checkpoint is. */
+static void
+a_restart_goes_on_where_the_checkpoint_was(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, TWO_TARGETS);
+    publish(bench, "a/1", "{\"v\":2}");
+    await_delivered(bench->sinks[1], 1);
+    close_engine(bench, true);
+
+    open_engine(bench);
+    run_rules(bench, TWO_TARGETS);
+    publish(bench, "a/1", "{\"v\":3}");
+    await_records(bench, 1);
+    await_delivered(bench->sinks[1], 1);
+}
+
+/* A sink that takes a second for each write: what waits when the engine stops is in the backlog. */
+static void
+what_a_slow_sink_holds_survives_a_stop(void **state)
+{
+    static const char slow[] = "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '300ms',"
+                               "                     'batch.records' = '1');"
+                               "INSERT INTO n SELECT v FROM 'a/+';";
+    struct bench *bench = *state;
+    run_rules(bench, slow);
+    for (int i = 0; i < 20; i++) {
+        publish(bench, "a/1", "{\"v\":1}");
+    }
+    await_records(bench, 20);
+    engine_stop(bench->engine);
+    outbox_stop(bench->sinks[1]->outbox, 0);
+    uint64_t delivered = stats_of(bench->sinks[1]).delivered;
+    assert_true(delivered < 10);
+    close_engine(bench, true);
+
+    open_engine(bench);
+    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null');");
+    await_delivered(bench->sinks[1], 20 - delivered);
+    assert_int_equal(stats_of(bench->sinks[1]).restored, 20 - delivered);
+}
+
+static void
+committed_segments_are_given_back(void **state)
+{
+    struct bench *bench = *state;
+    struct journal_extent extent;
+    run_rules(bench, TWO_TARGETS);
+    for (int i = 0; i < 5000; i++) {
+        publish(bench, "a/1", "{\"v\":2,\"text\":\"about a hundred bytes, so that five thousand of "
+                              "them fill several segments of this log\"}");
+    }
+    await_delivered(bench->sinks[1], 5000);
+    for (int i = 0; i < 400; i++) {
+        publish(bench, "b/1", "{}"); /* moves the position, so that more checkpoints follow */
+        usleep(5000);
+        assert_true(journal_extent(&os_posix, bench->journal_dir, &extent, &bench->diags));
+        if (extent.segments <= 2) {
+            return;
+        }
+    }
+    fail_msg("%u segments are still there", extent.segments);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test_setup_teardown(rows_reach_every_target_and_are_counted, set_up,
+                                            tear_down),
+            cmocka_unit_test_setup_teardown(a_new_generation_runs_from_the_next_record_on, set_up,
+                                            tear_down),
+            cmocka_unit_test_setup_teardown(a_restart_goes_on_where_the_checkpoint_was, set_up,
+                                            tear_down),
+            cmocka_unit_test_setup_teardown(what_a_slow_sink_holds_survives_a_stop, set_up,
+                                            tear_down),
+            cmocka_unit_test_setup_teardown(committed_segments_are_given_back, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
