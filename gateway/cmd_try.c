@@ -190,6 +190,11 @@ try_message(struct trial *trial, const struct input_line *line)
     const char *reason;
     trial->messages++;
     topic_trie_match(trial->ruleset->topics, line->topic, try_rule, &match);
+    for (size_t i = 0; i < trial->ruleset->rule_count; i++) {
+        if (trial->ruleset->rules[i].info->source.size == 0) { /* SELECT without FROM */
+            try_rule(&match, (uint32_t)i);
+        }
+    }
     trial->unmatched += !match.matched_any;
     trial->not_json += match.matched_any && !rule_message_is_json(&match.message, &reason);
 }

@@ -39,6 +39,7 @@ struct load {
     const struct ruleset *previous;
     struct ruleset_report *report;
     struct diag_list *diags;
+    bool allow_no_target; /* a query alone, whose rows are shown */
     char **paths;
     size_t path_count, path_capacity;
     struct candidate *candidates;
@@ -323,7 +324,7 @@ check_rules(struct load *load, const struct rule_file *file)
                 valid &= check_relation_use(load, target->text, &target->place);
             }
         }
-        if (info->target_count == 0) {
+        if (info->target_count == 0 && !load->allow_no_target) {
             diag_at(load->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
             diag_hint(load->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");
             valid = false;
@@ -407,9 +408,9 @@ build_rule(struct ruleset *ruleset, const struct rule *compiled, const struct na
             rule->targets[t].relation = map_find(&names->relations, info->targets[t].text);
         }
     }
-    if (info->source_kind == RULE_SOURCE_TOPIC) {
+    if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
-    } else {
+    } else if (info->source_kind == RULE_SOURCE_RELATION) {
         rule->source = map_find(&names->relations, info->source);
     }
 }
@@ -496,6 +497,22 @@ ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previ
     return listed;
 }
 
+static bool
+begins_with_word(struct bytes text, struct bytes word)
+{
+    text = bytes_trim(text);
+    return bytes_equal_nocase(bytes_slice(text, 0, word.size), word);
+}
+
+static bool
+parse_text(struct rule_file **out, struct bytes name, struct bytes text, bool *is_query,
+           struct diag_list *diags)
+{
+    *is_query = begins_with_word(text, BYTES("SELECT")) || begins_with_word(text, BYTES("SET"));
+    struct rule_sql sql = {.path = name, .name = BYTES("query"), .sql = text, .comments = true};
+    return *is_query ? rule_sql_parse(out, &sql, diags) : rule_file_parse(out, name, text, diags);
+}
+
 bool
 ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
                   struct diag_list *diags)
@@ -503,7 +520,7 @@ ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
     struct ruleset_report report = {0};
     struct load load = {.report = &report, .diags = diags};
     struct rule_file *compiled;
-    if (!rule_file_parse(&compiled, name, text, diags)) {
+    if (!parse_text(&compiled, name, text, &load.allow_no_target, diags)) {
         return false;
     }
     bool linked = check_relations(&load, compiled) && check_rules(&load, compiled);

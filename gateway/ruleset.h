@@ -76,7 +76,11 @@ struct ruleset_report {
 bool ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
                   struct ruleset_report *report, struct diag_list *diags) MUST_CHECK;
 
-/* Builds a generation from a text, for `try` and tests. */
+/*
+ * Builds a generation from a text, for `try` and tests. The text may also be a query alone
+ * (SELECT ... [FROM ...]): then there is one rule without targets, and without FROM it has no
+ * source either, that is, no filter in `topics`.
+ */
 bool ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
                        struct diag_list *diags) MUST_CHECK;
 
