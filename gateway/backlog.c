@@ -12,8 +12,9 @@
  * exists only while the disk takes no more.
  *
  * Invariant: the log holds records in the order of pushes. So the unlogged part of `front` is
- * empty whenever the disk run is not, and what waits is one range of the log after a cut. Order
- * matters to sinks that take an id for old when they have seen a higher one.
+ * empty whenever the disk run is not, `rear` is empty whenever the disk run is, and what waits is
+ * one range of the log after a cut. Order matters to sinks that take an id for old when they have
+ * seen a higher one.
  *
  * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
  * stream, rule, source. Its topic is the target.
@@ -306,17 +307,17 @@ bool
 backlog_push(struct backlog *backlog, const struct sink_record *record, struct diag_list *diags)
 {
     check(record_size(record) <= OUTBOX_RECORD_BYTES_MAX);
-    bool follows_front = !backlog->is_spilled && backlog->rear.count == 0;
+    check(backlog->is_spilled ? backlog->unlogged == NULL : backlog->rear.count == 0);
     size_t bytes = backlog->front.bytes + sizeof(struct waiting) + record_size(record);
-    if (follows_front && (bytes <= backlog->memory_max_bytes || backlog->front.count == 0)) {
+    if (!backlog->is_spilled &&
+        (bytes <= backlog->memory_max_bytes || backlog->front.count == 0)) {
         keep_in_memory(backlog, &backlog->front, record);
         return true;
     }
     if (spill(backlog, record, diags)) {
         return true;
     }
-    follows_front = !backlog->is_spilled && backlog->rear.count == 0;
-    keep_in_memory(backlog, follows_front ? &backlog->front : &backlog->rear, record);
+    keep_in_memory(backlog, backlog->is_spilled ? &backlog->rear : &backlog->front, record);
     return false;
 }
 

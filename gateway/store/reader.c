@@ -208,6 +208,7 @@ enter_listed(struct journal_reader *reader, const struct segment_list *list, str
         reader->knows_log = segment_log_id(reader->os, reader->dir, list, reader->log_id);
     }
     if (reader->from_oldest) {
+        reader->from_oldest = false;
         reader->position = list->bases[0];
     }
     size_t index = segment_list_find(list, reader->position);
@@ -224,7 +225,6 @@ enter_listed(struct journal_reader *reader, const struct segment_list *list, str
         }
         return pass_unreadable(reader, list, index, state, out, diags);
     }
-    reader->from_oldest = false;
     reader->fd = fd;
     reader->base = base;
     if (reader->position < base + SEGMENT_HEADER_BYTES) {

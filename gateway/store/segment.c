@@ -131,7 +131,7 @@ segment_header_read(const struct os *os, int fd, uint64_t base, struct segment_h
         }
         size += n > 0 ? (size_t)n : 0;
     }
-    return segment_header_decode(bytes_of(bytes, size), base, out);
+    return (int)segment_header_decode(bytes_of(bytes, size), base, out);
 }
 
 int

@@ -666,6 +666,9 @@ a_missing_or_foreign_segment_is_a_gap(void **state)
             assert_int_equal(reading.gaps, 1);
             assert_int_equal(reading.gap_bytes, end - (victim == 0 ? 1 : bases[victim]));
             assert_true(reading.count > 50 && reading.count < 100);
+            struct reading oldest = read_until(options.os, 0, tail);
+            assert_int_equal(oldest.count, reading.count);
+            assert_int_equal(oldest.gaps, kind == 0 && victim == 0 ? 0 : 1);
             journal = must_open(&options);
             assert_true(try_append(journal, 100, NULL));
             journal_close(journal);

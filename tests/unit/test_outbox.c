@@ -702,6 +702,34 @@ committed_checkpoints_free_the_backlog(void **state)
     bench_free(bench);
 }
 
+/* The newest checkpoint may be found damaged: the one before must still be usable. */
+static void
+the_backlog_of_the_checkpoint_before_is_kept(void **state)
+{
+    struct bench *bench = bench_new(15);
+    char payload[20000];
+    memset(payload, 'x', sizeof payload);
+    struct outbox_mark marks[2];
+    bench_open(bench);
+    for (int round = 0; round < 2; round++) {
+        set_stuck(bench, round == 0);
+        WAIT_UNTIL(outbox_is_drained(bench->outbox));
+        for (uint64_t n = 0; n < 120; n++) { /* more than two segments */
+            struct sink_record record = {.id = {n, 0}, .payload = bytes_of(payload, 20000)};
+            outbox_push(bench->outbox, &record);
+        }
+        marks[round] = must_cut(bench);
+        must_commit(bench, &marks[round]);
+    }
+    assert_true(marks[1].head > marks[0].head);
+    restart(bench, &marks[0]);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    assert_int_equal(stats_of(bench).lost, 0);
+    assert_int_equal(stats_of(bench).delivered, 120);
+    bench->script.seen_bytes_wrong = 0;
+    bench_free(bench);
+}
+
 static void
 a_full_disk_keeps_records_in_memory_and_says_so(void **state)
 {
@@ -738,20 +766,74 @@ a_disk_that_fills_in_between_keeps_the_order(void **state)
     bench_open(bench);
     push_range(bench, 0, 100);
     struct outbox_stats stats = stats_of(bench);
+    uint64_t in_memory = stats.queued_records;
     assert_true(stats.backlog_records > 0);
     bench->fault.is_lasting = true;
     fault_os_arm(&bench->fault, FAULT_PWRITE, 1, ENOSPC);
+    uint64_t writes = bench->fault.counts[FAULT_PWRITE];
     push_range(bench, 100, 200);
+    assert_true(bench->fault.counts[FAULT_PWRITE] - writes < 5); /* not one for every record */
     assert_true(outbox_is_full(bench->outbox));
-    assert_true(stats_of(bench).queued_records >= 100);
+    assert_int_equal(stats_of(bench).queued_records, in_memory + 100);
+
+    fault_os_disarm(&bench->fault);
+    usleep(510000); /* the disk is tried again after half a second */
+    push_range(bench, 200, 300);
+    assert_false(outbox_is_full(bench->outbox));
+    assert_int_equal(stats_of(bench).queued_records, in_memory);
+
+    bench->fault.is_lasting = true;
+    fault_os_arm(&bench->fault, FAULT_PWRITE, 1, ENOSPC);
+    push_range(bench, 300, 400);
     set_stuck(bench, false);
     WAIT_UNTIL(outbox_is_drained(bench->outbox)); /* delivery needs no room */
     fault_os_disarm(&bench->fault);
-    assert_order(bench, 0, 200);
-    push_range(bench, 200, 300);
+    push_range(bench, 400, 450);
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
-    assert_order(bench, 0, 300);
+    assert_order(bench, 0, 450);
     bench_free(bench);
+}
+
+static enum verdict
+retry_from_100(struct script *script, const struct sink_record *record, unsigned attempt)
+{
+    return record->id.position >= 100 ? VERDICT_RETRY : VERDICT_DONE;
+}
+
+/* What the disk did not take is in the next cut, wherever it waits by then. */
+static void
+cut_what_the_disk_refused(bool is_read_back)
+{
+    struct bench *bench = bench_new(17);
+    bench->script.is_stuck = true;
+    bench->script.judge = retry_from_100;
+    bench->options.queue_max_bytes = 5000;
+    bench_open(bench);
+    push_range(bench, 0, 100);
+    bench->fault.is_lasting = true;
+    fault_os_arm(&bench->fault, FAULT_PWRITE, 1, ENOSPC);
+    push_range(bench, 100, 120);
+    fault_os_disarm(&bench->fault);
+    uint64_t first = is_read_back ? 100 : 0;
+    if (is_read_back) {
+        set_stuck(bench, false);
+        WAIT_UNTIL(stats_of(bench).delivered == 100);
+    }
+    struct outbox_mark mark = must_cut(bench);
+    assert_int_equal(mark.records, 120 - first);
+    set_stuck(bench, false);
+    bench->script.judge = NULL;
+    restart(bench, &mark);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    assert_order(bench, first, 120);
+    bench_free(bench);
+}
+
+static void
+a_cut_holds_what_the_disk_refused_before(void **state)
+{
+    cut_what_the_disk_refused(false);
+    cut_what_the_disk_refused(true);
 }
 
 static void
@@ -875,8 +957,8 @@ no_crash_loses_a_record(void **state)
 {
     enum { END = 60 };
     static const enum crash_mode modes[] = {CRASH_KILL, CRASH_DROP, CRASH_TEAR};
-    for (uint64_t seed = 0; seed < 3 * 4; seed++) {
-        for (uint64_t stop = 0; stop < 110; stop += 1 + stop / 30) {
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        for (uint64_t stop = 0; stop < 110; stop += 1 + stop / 20) {
             struct bench *bench = bench_new(seed);
             bench->script.judge = moody;
             bench->options.queue_max_bytes = seed % 2 == 0 ? 1500 : 1 << 20;
@@ -938,8 +1020,10 @@ main(void)
             cmocka_unit_test(a_restart_delivers_what_the_cut_says),
             cmocka_unit_test(a_cut_holds_what_is_not_acknowledged_of_a_batch),
             cmocka_unit_test(committed_checkpoints_free_the_backlog),
+            cmocka_unit_test(the_backlog_of_the_checkpoint_before_is_kept),
             cmocka_unit_test(a_full_disk_keeps_records_in_memory_and_says_so),
             cmocka_unit_test(a_disk_that_fills_in_between_keeps_the_order),
+            cmocka_unit_test(a_cut_holds_what_the_disk_refused_before),
             cmocka_unit_test(damage_in_the_backlog_is_counted),
             cmocka_unit_test(closing_with_grace_delivers_first),
             cmocka_unit_test(no_crash_loses_a_record),
