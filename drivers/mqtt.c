@@ -659,6 +659,7 @@ handle_connected(struct mqtt_connection *connection, const struct event *event)
              !connection->options.is_session_kept ? "new session"
              : event->session.is_present          ? "the broker kept the session"
                                                   : "the broker had no session of ours");
+    mqtt_send_at_once(connection->options.address.port);
     connection->events.connected(connection->events.context, &event->session);
 }
 

@@ -144,4 +144,7 @@ const char *mqtt_describe_code(unsigned code);
  */
 bool mqtt_explain_unreachable(const struct mqtt_address *address, struct buf *out);
 
+/* Sets TCP_NODELAY on this process's connection to that port; Paho does not tell its socket. */
+void mqtt_send_at_once(unsigned broker_port);
+
 #endif

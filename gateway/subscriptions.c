@@ -7,6 +7,8 @@
  *   is_known    the broker has it: acknowledged on this connection, or the session was kept
  *   is_active   acknowledged on this connection
  *   asked       a request that is under way
+ *   is_leaving  will be given up next; until then an unwanted one still stands in for others, so
+ *               that a change of filters hands over without copies
  *   is_refused  the broker said no; it then covers nothing, so what it covered becomes wanted
  *
  * The order of identifiers is the order in which the broker took the subscriptions; that lets an
@@ -42,7 +44,8 @@ struct subscription {
     struct bytes filter; /* heap, NUL-terminated behind its size */
     enum request asked;
     bool is_wanted, is_known, is_active, is_refused;
-    bool is_late; /* was refused since it got its identifier */
+    bool is_late;    /* was refused since it got its identifier */
+    bool is_leaving; /* unwanted, and about to be given up */
 };
 
 /* For one subscription: the older ones that share topics with it. */
@@ -281,7 +284,7 @@ visit_pairs(struct ranked *ranked, size_t count, pair_fn each, void *context)
 static bool
 can_stand_in(const struct subscription *item)
 {
-    return item->is_wanted && item->is_known && !item->is_refused &&
+    return item->is_known && !item->is_refused && !item->is_leaving &&
            item->asked != REQUEST_DROP;
 }
 
@@ -442,6 +445,7 @@ plan(struct subscriptions *set)
     for (size_t i = 0; i < set->goal_count; i++) {
         if (!finder.is_covered[i] && finder.found[i] != NULL) {
             finder.found[i]->is_wanted = true;
+            finder.found[i]->is_leaving = false;
         }
     }
     for (size_t i = 0; i < set->goal_count; i++) { /* last: adding moves the entries */
@@ -513,6 +517,16 @@ forget_refused(struct subscriptions *set)
     }
 }
 
+/* Before the first is given up: none of them stands in for another any more. */
+static void
+let_go(struct subscriptions *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        set->items[i].is_leaving = !set->items[i].is_wanted;
+    }
+    rebuild_overlaps(set);
+}
+
 static struct subscription *
 choose_next(struct subscriptions *set)
 {
@@ -539,6 +553,9 @@ choose_next(struct subscriptions *set)
     if (in_flight >= IN_FLIGHT_MAX) {
         return NULL;
     }
+    if (!is_adding && drop != NULL && !drop->is_leaving) {
+        let_go(set);
+    }
     return is_adding ? add : drop;
 }
 
@@ -551,7 +568,7 @@ subscriptions_next(struct subscriptions *set, const char **filter, uint32_t *id)
     }
     item->asked = item->is_wanted ? REQUEST_ADD : REQUEST_DROP;
     if (item->asked == REQUEST_DROP) {
-        item->is_known = item->is_active = false; /* stands in for nothing since it is unwanted */
+        item->is_known = item->is_active = false;
     }
     *filter = item->filter.data;
     *id = item->id;

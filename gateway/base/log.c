@@ -58,13 +58,14 @@ append_prefix(struct buf *line, enum log_level level)
                settings.part);
 }
 
-/* Only what a terminal or a log reader would act on is escaped; UTF-8 passes. */
+/* What a terminal or a log reader would act on is escaped, and all of it that is not UTF-8. */
 static void
 append_escaped(struct buf *line, struct bytes text, bool keep_newlines)
 {
+    unsigned last_plain = bytes_is_utf8(text) ? 0xff : 0x7e;
     for (size_t i = 0; i < text.size; i++) {
         unsigned char c = (unsigned char)text.data[i];
-        if ((c >= ' ' && c != 0x7f) || (c == '\n' && keep_newlines)) {
+        if ((c >= ' ' && c != 0x7f && c <= last_plain) || (c == '\n' && keep_newlines)) {
             buf_append_char(line, (char)c);
         } else {
             buf_printf(line, "\\x%02x", c);

@@ -12,7 +12,8 @@
  * Lines on stdin: "filters F..." replaces the filters, "stats" prints one line of name=value,
  * "pid" the ingest process's id, "cpu" its CPU time in microseconds; end of file stops.
  *
- *   mqtt_harness publish [--set name=value]... [--with option=value]... [--hops N] < lines
+ *   mqtt_harness publish [--set name=value]... [--with option=value]... [--hops N]
+ *                        [--timeout MS] < lines
  *
  * opens the topic sink; each line is "COUNT SIZE TOPIC": one batch of COUNT records. Prints
  * "verdicts DONE RETRY REJECT MICROSECONDS [first reason]" for each batch.
@@ -44,6 +45,7 @@ struct arguments {
     const char *with[16];
     size_t with_count;
     unsigned hops;
+    int64_t timeout_ms; /* 0: the driver's */
 };
 
 static _Noreturn void
@@ -71,6 +73,8 @@ parse_arguments(struct arguments *arguments, int argc, char **argv)
             arguments->filters[arguments->filter_count++] = bytes_of_string(argv[++i]);
         } else if (strcmp(argv[i], "--with") == 0 && has_value && arguments->with_count < 16) {
             arguments->with[arguments->with_count++] = argv[++i];
+        } else if (strcmp(argv[i], "--timeout") == 0 && has_value) {
+            arguments->timeout_ms = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--hops") == 0 && has_value) {
             arguments->hops = (unsigned)atoi(argv[++i]);
         } else {
@@ -291,6 +295,7 @@ struct publication {
     struct driver_env env;
     uint64_t position;
     unsigned hops;
+    int64_t timeout_ms;
 };
 
 static void
@@ -316,6 +321,9 @@ open_sink(struct publication *publication, struct arguments *arguments)
     publication->env = (struct driver_env){
             .os = &os_posix, .name = "topic", .paths = &publication->paths};
     publication->hops = arguments->hops;
+    publication->timeout_ms = arguments->timeout_ms > 0
+                                      ? arguments->timeout_ms
+                                      : publication->driver->limits.timeout_ms;
     if (!publication->driver->open(&publication->instance, &publication->env,
                                    publication->options, NULL, &diags)) {
         die(&diags);
@@ -363,7 +371,7 @@ publish_line(struct publication *publication, struct bytes line)
             .records = records,
             .outcomes = arena_new_array(&arena, struct outcome, (size_t)count),
             .count = (size_t)count,
-            .deadline_us = start_us + publication->driver->limits.timeout_ms * 1000,
+            .deadline_us = start_us + publication->timeout_ms * 1000,
             .arena = &arena,
     };
     publication->driver->write(publication->instance, &batch);
