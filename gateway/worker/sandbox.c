@@ -39,6 +39,12 @@
 
 enum { MAPPED_SLACK_BYTES = 32 * 1024 * 1024 };
 
+bool
+sandbox_under_asan(void)
+{
+    return HAS_ASAN;
+}
+
 static void
 limit(int resource, rlim_t value)
 {
@@ -94,7 +100,7 @@ status_kb(const char *field)
 bool
 sandbox_limit_memory(uint64_t bytes)
 {
-    if (HAS_ASAN) {
+    if (sandbox_under_asan()) {
         return false;
     }
     /* DATA counts what malloc takes; AS also shared mappings, which DATA does not. */

@@ -8,11 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether this build carries AddressSanitizer, under which memory cannot be limited. */
+bool sandbox_under_asan(void);
+
 /* No core dumps, no new privileges, no ptrace, no files written, no inherited environment. */
 void sandbox_begin(void);
 
 /*
- * Limits memory: what is used now plus `bytes`. False under AddressSanitizer, whose shadow memory
+ * Limits memory: what is used now plus `bytes`. False under AddressSanitizer: its shadow memory
  * looks like use.
  */
 bool sandbox_limit_memory(uint64_t bytes);

@@ -1,6 +1,7 @@
 """From the broker into the journal: versions, properties, limits, subscriptions, restarts."""
 import collections
 import itertools
+import contextlib
 import os
 import random
 import signal

@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "conform/rig.h"
 #include "worker/process.h"
+#include "worker/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +20,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-enum { UNDER_ASAN = 1 };
-#else
-enum { UNDER_ASAN = 0 };
-#endif
 
 /* A folder of handlers with the permissions that the driver asks for. */
 struct place {
@@ -195,7 +190,7 @@ misdeeds_cost_their_record_only(void **state)
     open_sample(&rig, &place, "misbehave.c",
                 (const char *[]){"timeout", "300ms", "retries", "0", "memory", "32M", NULL});
     for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++) {
-        if (UNDER_ASAN && misdeeds[i].not_under_asan) {
+        if (sandbox_under_asan() && misdeeds[i].not_under_asan) {
             print_message("skipped under AddressSanitizer: %s\n", misdeeds[i].word);
             continue;
         }
@@ -361,7 +356,7 @@ floods_are_cut(void **state)
 static void
 a_leak_is_recycled(void **state)
 {
-    if (UNDER_ASAN) {
+    if (sandbox_under_asan()) {
         print_message("skipped under AddressSanitizer\n");
         return;
     }
@@ -624,6 +619,28 @@ the_examples_work(void **state)
     shut(&rig, &place);
 }
 
+/* The C block of drivers/README.md. */
+static void
+the_handler_of_the_readme_works(void **state)
+{
+    struct place place;
+    struct rig rig;
+    struct buf readme = {0};
+    assert_int_equal(os_read_file(&os_posix, getenv("DRIVERS_README"), 1 << 20, &readme), 0);
+    const char *begin = strstr(buf_string(&readme), "```c\n");
+    assert_non_null(begin);
+    const char *end = strstr(begin + 5, "```");
+    assert_non_null(end);
+    place_make(&place, "copy.c");
+    put(&place, "twice.c", bytes_of(begin + 5, (size_t)(end - begin) - 5));
+    assert_true(try_open(&rig, &place, "twice.c", NULL));
+    assert_int_equal(rig.diags.count, 0);
+    rig_write_strings(&rig, (const char *[]){"21", "0.75"}, 2, 5000);
+    assert_string_equal(buf_string(&rig.emitted), "sensors/7/data 42\nsensors/7/data 1.5\n");
+    buf_fini(&readme);
+    shut(&rig, &place);
+}
+
 static void
 two_handlers_run_side_by_side(void **state)
 {
@@ -667,6 +684,7 @@ main(int argc, char **argv)
             cmocka_unit_test(headers_beside_the_source_count),
             cmocka_unit_test(a_shared_object_is_taken_as_it_is),
             cmocka_unit_test(the_examples_work),
+            cmocka_unit_test(the_handler_of_the_readme_works),
             cmocka_unit_test(two_handlers_run_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
