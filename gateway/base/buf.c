@@ -9,8 +9,27 @@
 void
 buf_fini(struct buf *buf)
 {
-    free(buf->data);
-    *buf = (struct buf){0};
+    if (buf->arena == NULL) {
+        free(buf->data);
+    }
+    *buf = (struct buf){.arena = buf->arena};
+}
+
+static void
+grow_in_arena(struct buf *buf, size_t capacity)
+{
+    struct arena *arena = buf->arena;
+    size_t more = capacity - buf->capacity;
+    bool newest = buf->data != NULL && buf->data + buf->capacity == arena->next;
+    if (newest && more <= (size_t)(arena->end - arena->next)) {
+        arena_alloc(arena, more);
+        return;
+    }
+    char *data = arena_alloc(arena, capacity);
+    if (buf->size > 0) {
+        memcpy(data, buf->data, buf->size);
+    }
+    buf->data = data;
 }
 
 char *
@@ -23,7 +42,11 @@ buf_reserve(struct buf *buf, size_t more)
         while (capacity < wanted) {
             check(!__builtin_mul_overflow(capacity, 2, &capacity));
         }
-        buf->data = mem_realloc(buf->data, capacity);
+        if (buf->arena == NULL) {
+            buf->data = mem_realloc(buf->data, capacity);
+        } else {
+            grow_in_arena(buf, capacity);
+        }
         buf->capacity = capacity;
     }
     return buf->data + buf->size;
@@ -100,6 +123,7 @@ buf_string(struct buf *buf)
 char *
 buf_take_string(struct buf *buf)
 {
+    check(buf->arena == NULL);
     buf_string(buf);
     char *string = buf->data;
     *buf = (struct buf){0};

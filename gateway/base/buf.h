@@ -1,12 +1,16 @@
 /*
  * A growing byte buffer that owns its memory. `struct buf b = {0};` is an empty one.
  *
+ * `struct buf b = {.arena = &arena};` grows inside an arena instead: nothing to free, for texts
+ * that live as long as a batch. While it is the arena's newest allocation it grows in place.
+ *
  * `data` may be NULL while `size` is 0. The views that buf_bytes() gives are valid until the next
  * call that appends.
  */
 #ifndef HEADGATE_BASE_BUF_H
 #define HEADGATE_BASE_BUF_H
 
+#include "arena.h"
 #include "bytes.h"
 #include "check.h"
 
@@ -16,9 +20,10 @@ struct buf {
     char *data;
     size_t size;
     size_t capacity;
+    struct arena *arena; /* NULL: the heap */
 };
 
-/* Frees the memory and leaves an empty buffer that may be used again. */
+/* Frees the memory (an arena keeps it) and leaves an empty buffer that may be used again. */
 void buf_fini(struct buf *buf);
 
 /* Room for `more` bytes beyond `size`; returns where they start. Does not change `size`. */
@@ -47,7 +52,8 @@ buf_bytes(const struct buf *buf)
 /* NUL-terminates (the NUL is not counted in `size`) and returns the text, "" when empty. */
 const char *buf_string(struct buf *buf);
 
-/* Hands the memory over as a NUL-terminated string to be freed with free(); empties `buf`. */
+/* Hands the memory over as a NUL-terminated string to be freed with free(); empties `buf`, which
+ * must not live in an arena. */
 char *buf_take_string(struct buf *buf);
 
 #endif

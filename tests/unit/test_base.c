@@ -37,6 +37,31 @@ integers_print_exactly(void **state)
 }
 
 static void
+a_buffer_in_an_arena_grows_in_place_or_moves(void **state)
+{
+    struct arena arena = {0};
+    struct buf first = {.arena = &arena};
+    for (int i = 0; i < 1000; i++) {
+        buf_append_char(&first, 'a');
+    }
+    const char *before = first.data;
+    assert_true(arena_footprint(&arena) < 10000); /* one block: it never moved */
+    struct buf second = {.arena = &arena};
+    buf_append_string(&second, "second");
+    for (int i = 0; i < 100000; i++) {
+        buf_append_char(&first, 'b');
+    }
+    assert_ptr_not_equal(first.data, before);
+    assert_bytes(bytes_slice(buf_bytes(&first), 998, 1002), "aabb");
+    assert_int_equal(first.size, 101000);
+    assert_bytes(buf_bytes(&second), "second");
+    buf_fini(&first);
+    buf_append_string(&first, "again");
+    assert_bytes(buf_bytes(&first), "again");
+    arena_fini(&arena);
+}
+
+static void
 utf8_is_judged_as_rfc_3629_says(void **state)
 {
     assert_true(bytes_is_utf8(BYTES("plain, gr\xc3\xbc\xc3\x9f" "e, \xf0\x9f\x98\x80")));
@@ -189,6 +214,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(integers_parse_exactly),
             cmocka_unit_test(integers_print_exactly),
+            cmocka_unit_test(a_buffer_in_an_arena_grows_in_place_or_moves),
             cmocka_unit_test(utf8_is_judged_as_rfc_3629_says),
             cmocka_unit_test(splitting_keeps_empty_parts),
             cmocka_unit_test(distance_counts_slips),

@@ -1,0 +1,199 @@
+/*
+ * Stage 2: what a text says, as a tree. One tree for all four dialects; which of its nodes a
+ * dialect may use is decided by the parser, what they mean by each dialect's own compiler.
+ *
+ * Every node knows its span in the text. Nodes are read-only once parsed and live in the arena of
+ * the parse. Names and literals are views into the text where that is possible.
+ */
+#ifndef HEADGATE_RULES_AST_H
+#define HEADGATE_RULES_AST_H
+
+#include "token.h"
+
+enum expr_kind {
+    EXPR_NULL,
+    EXPR_TRUE,
+    EXPR_FALSE,
+    EXPR_NUMBER,       /* text: as written, without sign */
+    EXPR_STRING,       /* text: the content */
+    EXPR_INTERVAL,     /* 15m: text "15m"; INTERVAL '5' SECOND: text "5", type "SECOND"
+                          (or "DAY TO SECOND"); OP_NEGATE for INTERVAL -'5' SECOND */
+    EXPR_TYPED_STRING, /* TIMESTAMP '2020-01-01': type "TIMESTAMP", text the content */
+    EXPR_NAME,         /* text: a column, attribute, alias or table */
+    EXPR_VARIABLE,     /* text: without '@' */
+    EXPR_STAR,         /* '*', or with one item 'item.*' */
+    EXPR_MEMBER,       /* items[0] '.' text */
+    EXPR_INDEX,        /* items[0] '[' items[1] ']' */
+    EXPR_UNARY,        /* op, items[0] */
+    EXPR_BINARY,       /* op, items[0], items[1] */
+    EXPR_IN,           /* items[0] IN items[1]: an array, a list (as EXPR_ARRAY) or a subquery */
+    EXPR_BETWEEN,      /* items[0] BETWEEN items[1] AND items[2] */
+    EXPR_LIKE,         /* items[0] LIKE items[1] [ESCAPE items[2]] */
+    EXPR_IS_NULL,      /* items[0] IS NULL */
+    EXPR_CASE,         /* items[0] the subject or NULL, items[1] ELSE or NULL,
+                          then pairs of WHEN and THEN */
+    EXPR_CAST,         /* items[0], type; colons tells x::type from CAST(x AS type) */
+    EXPR_CALL,         /* text: the function's name as written; items are the arguments */
+    EXPR_ARRAY,        /* [items...] */
+    EXPR_OBJECT,       /* items are pairs of key (EXPR_STRING) and value */
+    EXPR_SELECT,       /* (SELECT ...) */
+    EXPR_EXISTS,       /* EXISTS (SELECT ...) */
+};
+
+enum expr_op {
+    OP_NONE,
+    OP_OR,
+    OP_AND,
+    OP_NOT,
+    OP_EQUAL,
+    OP_NOT_EQUAL,
+    OP_LESS,
+    OP_LESS_EQUAL,
+    OP_GREATER,
+    OP_GREATER_EQUAL,
+    OP_ADD,
+    OP_SUBTRACT,
+    OP_CONCAT, /* || */
+    OP_MULTIPLY,
+    OP_DIVIDE,
+    OP_MODULO,
+    OP_NEGATE,
+};
+
+struct expr {
+    enum expr_kind kind;
+    enum expr_op op;
+    bool negated;  /* NOT IN, NOT BETWEEN, NOT LIKE, IS NOT NULL */
+    bool quoted;   /* EXPR_NAME, EXPR_MEMBER: written in quotes: case matters, never a keyword */
+    bool distinct; /* EXPR_CALL: count(DISTINCT x) */
+    bool colons;   /* EXPR_CAST */
+    uint16_t depth; /* of the tree below, at most EXPR_DEPTH_MAX */
+    struct span span;
+    struct span name_span; /* of a call's name, a member's name */
+    struct bytes text;
+    struct bytes type; /* upper case, without spaces: VARCHAR(6) */
+    struct expr *const *items;
+    size_t item_count;
+    const struct select *select;
+};
+
+/* Bounds what later stages recurse over. */
+enum { EXPR_DEPTH_MAX = 1000, EXPR_NESTING_MAX = 200 };
+
+struct name_path {
+    const struct bytes *items; /* a.b.c */
+    size_t count;
+    struct span span;
+};
+
+struct select_item {
+    struct span span;
+    const struct expr *expr;
+    struct name_path alias; /* count 0: none */
+};
+
+enum source_kind {
+    SOURCE_TOPIC, /* FROM 'filter' */
+    SOURCE_TABLE, /* FROM name, or database.table */
+    SOURCE_EXPR,  /* nested SELECT of topic SQL: FROM path */
+    SOURCE_QUERY, /* FROM (SELECT ...) */
+};
+
+struct source {
+    enum source_kind kind;
+    struct span span;
+    struct bytes text;           /* SOURCE_TOPIC: the filter */
+    struct name_path name;       /* SOURCE_TABLE */
+    const struct expr *expr;     /* SOURCE_EXPR */
+    const struct select *select; /* SOURCE_QUERY */
+    struct bytes alias;          /* empty: none */
+};
+
+struct order_item {
+    const struct expr *expr;
+    bool descending;
+    bool nulls_first; /* default: nulls last */
+};
+
+/* SET @name = expr, of topic SQL. */
+struct assignment {
+    struct span span;
+    struct bytes name;
+    const struct expr *expr;
+};
+
+struct select {
+    struct span span;
+    const struct assignment *assignments;
+    size_t assignment_count;
+    bool distinct;
+    bool value; /* SELECT VALUE expr */
+    const struct select_item *items;
+    size_t item_count;
+    const struct source *from; /* NULL: none */
+    const struct expr *where;  /* NULL: none */
+    struct expr *const *group_by;
+    size_t group_by_count;
+    const struct expr *having;
+    const struct order_item *order_by;
+    size_t order_by_count;
+    const struct expr *limit;
+    const struct expr *offset;
+};
+
+/* ---- statements of rule files ---- */
+
+struct option_item {
+    struct span span; /* of name and value */
+    struct span name_span;
+    struct span value_span;
+    struct bytes name;
+    struct bytes value;
+};
+
+struct option_items {
+    const struct option_item *items;
+    size_t count;
+};
+
+struct target {
+    bool topic; /* quoted: a topic template; bare: a relation */
+    struct bytes text;
+    struct span span;
+};
+
+struct column {
+    struct bytes name;
+    struct bytes type;           /* empty for a computed column */
+    const struct expr *computed; /* name AS expr */
+    struct span span;
+};
+
+struct watermark {
+    struct bytes column;
+    const struct expr *expr;
+    struct span span;
+};
+
+enum statement_kind {
+    STATEMENT_INSERT, /* also inside CREATE RULE, then with a name */
+    STATEMENT_CREATE_TABLE,
+    STATEMENT_CREATE_FUNCTION,
+};
+
+struct statement {
+    enum statement_kind kind;
+    struct span span;
+    struct bytes name; /* of rule, table or function; empty: none */
+    struct span name_span;
+    struct option_items options;
+    const struct target *targets; /* STATEMENT_INSERT */
+    size_t target_count;
+    const struct select *select;
+    const struct column *columns; /* STATEMENT_CREATE_TABLE */
+    size_t column_count;
+    const struct watermark *watermark; /* NULL: none */
+    struct bytes source; /* STATEMENT_CREATE_FUNCTION: AS 'source' */
+};
+
+#endif

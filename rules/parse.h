@@ -1,0 +1,109 @@
+/*
+ * The parser: tokens to tree, by recursive descent; expressions by precedence climbing.
+ *
+ * A function that reads a thing returns NULL (or false) when it could not, and has then added an
+ * error; the caller gives up its own thing too, up to the statement, where reading goes on behind
+ * the next ';'. So each statement tells its first error, and a file tells all of them.
+ *
+ * Use: struct parser parser; parser_init(&parser, ...); then parse_... ; the trees live in the
+ * arena that was given.
+ */
+#ifndef HEADGATE_RULES_PARSE_H
+#define HEADGATE_RULES_PARSE_H
+
+#include "ast.h"
+
+enum dialect {
+    DIALECT_TOPIC,    /* AWS IoT SQL 2016-03-23: "x" is a string, FROM 'filter' */
+    DIALECT_STREAM,   /* Flink SQL */
+    DIALECT_QUERY,    /* Timestream / Trino subset */
+    DIALECT_PARTIQL,
+};
+
+struct parser {
+    struct token_source source;
+    struct token_list tokens;
+    size_t at;
+    enum dialect dialect;
+    struct arena *arena;
+    struct diag_list *diags;
+    unsigned nesting;
+};
+
+/* Cuts the text into tokens; false when that gave errors (parsing may go on nevertheless). */
+bool parser_init(struct parser *parser, const struct token_source *source, enum dialect dialect,
+                 struct arena *arena, struct diag_list *diags) MUST_CHECK;
+
+/* ---- expressions (parse_expr.c) ---- */
+
+struct expr *parse_expr(struct parser *parser);
+
+/* expr {',' expr}; false after an error. */
+bool parse_expr_list(struct parser *parser, struct expr *const **out, size_t *count) MUST_CHECK;
+
+/* Whether `expr`, without its parentheses, is one of names and members only: a.b.c */
+bool expr_is_path(const struct expr *expr);
+
+/* ---- queries (parse_select.c) ---- */
+
+/* From SELECT (or SET, in topic SQL) to the end of the query; leaves what follows unread. */
+const struct select *parse_select(struct parser *parser);
+
+/* ---- rule files (parse_statement.c) ---- */
+
+/*
+ * The next statement, with its ';'. NULL at the end of the text, and after an error (then the
+ * parser stands behind the next ';'): parser_at_end() tells which.
+ */
+const struct statement *parse_statement(struct parser *parser);
+
+/* ---- helpers for all of them (parse.c) ---- */
+
+bool parser_at_end(const struct parser *parser);
+
+/* The token `ahead` of the current one; TOKEN_END behind the end. */
+const struct token *parser_peek(const struct parser *parser, size_t ahead);
+const struct token *parser_next(struct parser *parser);
+
+bool parser_at(const struct parser *parser, enum token_kind kind);
+bool parser_at_keyword(const struct parser *parser, enum keyword keyword);
+
+/* Takes the token if it is there. */
+bool parser_accept(struct parser *parser, enum token_kind kind);
+bool parser_accept_keyword(struct parser *parser, enum keyword keyword);
+
+/* Takes the token, or reports that `what` was expected. */
+bool parser_expect(struct parser *parser, enum token_kind kind, const char *what) MUST_CHECK;
+bool parser_expect_keyword(struct parser *parser, enum keyword keyword) MUST_CHECK;
+
+/* A word or quoted name that may stand for a thing of the user's. */
+bool parser_expect_name(struct parser *parser, const char *what, struct bytes *out) MUST_CHECK;
+
+/* A text in single (in topic SQL also double) quotes. */
+bool parser_expect_string(struct parser *parser, const char *what, struct bytes *out) MUST_CHECK;
+
+/* name {'.' name}: words behind a '.' may be reserved ones. */
+bool parser_expect_path(struct parser *parser, const char *what,
+                        struct name_path *out) MUST_CHECK;
+
+/* A type's name, normalised: DOUBLE, VARCHAR(6), TIMESTAMP(3). */
+bool parser_expect_type(struct parser *parser, struct bytes *out) MUST_CHECK;
+
+/* Whether the token can be a name that needs no quotes in this dialect. */
+bool parser_is_name(const struct parser *parser, const struct token *token);
+
+/* Adds an error at the current token: "<what> expected, found '<token>'", with a suggestion when
+ * the word there is a misspelt one of `keywords` (ends with KEYWORD_NONE; may be NULL). */
+void parser_fail_expected(struct parser *parser, const char *what, const enum keyword *keywords);
+
+/* Adds an error at a span; follow it with diag_hint(parser->diags, ...) where it helps. */
+void parser_fail_at(struct parser *parser, struct span span, const char *format, ...)
+        PRINTF_LIKE(3, 4);
+
+/* From the start of `first` to the end of the last token taken. */
+struct span parser_span_from(const struct parser *parser, size_t first);
+
+/* Adds `item` (of `size` bytes) to an array in the arena that doubles when full. */
+void *parser_grow(struct parser *parser, void *items, size_t count, size_t size);
+
+#endif
