@@ -11,6 +11,9 @@ parser_init(struct parser *parser, const struct token_source *source, enum diale
 {
     *parser = (struct parser){
             .source = *source, .dialect = dialect, .arena = arena, .diags = diags};
+    if (source->range.end == 0) {
+        parser->lines = line_index_of(source->file, source->text, arena);
+    }
     return token_list_read(&parser->tokens, source, arena, diags);
 }
 
@@ -69,8 +72,7 @@ parser_accept_keyword(struct parser *parser, enum keyword keyword)
 void
 parser_fail_at(struct parser *parser, struct span span, const char *format, ...)
 {
-    struct diag_place place = diag_place_of(parser->source.file, parser->source.text, span.start,
-                                            span.end - span.start);
+    struct diag_place place = line_index_place(&parser->lines, span);
     struct buf message = {0};
     va_list args;
     va_start(args, format);
@@ -292,6 +294,44 @@ parser_expect_type(struct parser *parser, struct bytes *out)
 }
 
 /* ---- places and arrays ---- */
+
+struct line_index
+line_index_of(struct bytes file, struct bytes text, struct arena *arena)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < text.size; i++) {
+        count += text.data[i] == '\n';
+    }
+    uint32_t *starts = arena_alloc(arena, count * sizeof *starts);
+    starts[0] = 0;
+    size_t line = 1;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '\n') {
+            starts[line++] = (uint32_t)i + 1;
+        }
+    }
+    return (struct line_index){file, text, starts, count};
+}
+
+struct diag_place
+line_index_place(const struct line_index *lines, struct span span)
+{
+    size_t low = 0, high = lines->count; /* the line is in [low, high) */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (lines->starts[middle] <= span.start) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    size_t start = lines->starts[low];
+    struct diag_place place = diag_place_of(
+            lines->file, bytes_slice(lines->text, start, lines->text.size), span.start - start,
+            span.end - span.start);
+    place.line = (unsigned)low + 1;
+    return place;
+}
 
 struct span
 parser_span_from(const struct parser *parser, size_t first)

@@ -20,8 +20,20 @@ enum dialect {
     DIALECT_PARTIQL,
 };
 
+/* Where the lines of a text start, so that a place is found without counting from the top. */
+struct line_index {
+    struct bytes file;
+    struct bytes text;
+    const uint32_t *starts;
+    size_t count;
+};
+
+struct line_index line_index_of(struct bytes file, struct bytes text, struct arena *arena);
+struct diag_place line_index_place(const struct line_index *lines, struct span span);
+
 struct parser {
     struct token_source source;
+    struct line_index lines;
     struct token_list tokens;
     size_t at;
     enum dialect dialect;
@@ -30,9 +42,12 @@ struct parser {
     unsigned nesting;
 };
 
-/* Cuts the text into tokens; false when that gave errors (parsing may go on nevertheless). */
+/*
+ * Cuts the text into tokens; false when that gave errors (parsing may go on nevertheless). For a
+ * part of a text (source->range) the caller sets parser->lines, which the whole text shares.
+ */
 bool parser_init(struct parser *parser, const struct token_source *source, enum dialect dialect,
-                 struct arena *arena, struct diag_list *diags) MUST_CHECK;
+                 struct arena *arena, struct diag_list *diags);
 
 /* ---- expressions (parse_expr.c) ---- */
 

@@ -52,7 +52,11 @@ struct rule_relation {
     struct diag_place place; /* of its name */
 };
 
-enum rule_target_kind { RULE_TARGET_TOPIC, RULE_TARGET_RELATION };
+enum rule_target_kind {
+    RULE_TARGET_TOPIC,
+    RULE_TARGET_RELATION,
+    RULE_TARGET_TEXT, /* only from rule_sql_parse(): any text with templates */
+};
 
 struct rule_target {
     enum rule_target_kind kind;
@@ -81,6 +85,28 @@ bool rule_file_parse(struct rule_file **out, struct bytes path, struct bytes tex
                      struct diag_list *diags) MUST_CHECK;
 void rule_file_free(struct rule_file *file);
 
+/* A query that does not stand in a statement: from AWS rule JSON, or from the command line. */
+struct rule_sql {
+    struct bytes path;             /* for messages */
+    struct bytes name;             /* of the rule */
+    struct bytes sql;              /* [SET ...] SELECT ... [FROM ...] [WHERE ...] */
+    bool comments;                 /* AWS refuses them */
+    bool version_2015;             /* awsIotSqlVersion 2015-10-08 */
+    const struct bytes *templates; /* texts with ${...}: they become the rule's targets */
+    size_t template_count;
+};
+
+/*
+ * Compiles one query into a file with one rule. Without FROM the rule's source is empty: such a rule
+ * is reached by its name only ($aws/rules/NAME).
+ */
+bool rule_sql_parse(struct rule_file **out, const struct rule_sql *sql,
+                    struct diag_list *diags) MUST_CHECK;
+
+/* The functions that expressions may call, for completion and the manual: names by index, NULL
+ * behind the last. */
+const char *rule_function_name(size_t i);
+
 /* ---- what a rule is ---- */
 
 enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
@@ -88,7 +114,7 @@ enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
 struct rule_info {
     struct bytes name;
     enum rule_source_kind source_kind;
-    struct bytes source; /* topic filter or relation name */
+    struct bytes source; /* topic filter or relation name; empty: none */
     struct diag_place source_place;
     const struct rule_target *targets;
     size_t target_count;
@@ -128,7 +154,7 @@ enum rule_verdict {
 
 struct rule_row {
     struct bytes payload;        /* JSON text, or the raw bytes for SELECT * of a non-JSON payload */
-    const struct bytes *targets; /* one a target: the topic with templates filled in, or the name */
+    const struct bytes *targets; /* one a target: the text with templates filled in, or the name */
     bool payload_is_json;
     const char *reason; /* with RULE_FAILED: static text */
 };

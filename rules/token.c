@@ -55,7 +55,8 @@ keyword_is_reserved(enum keyword keyword)
 static void
 report(struct lexer *lexer, size_t start, size_t end, const char *message, const char *hint)
 {
-    struct diag_place place = diag_place_of(lexer->source->file, lexer->text, start, end - start);
+    struct diag_place place = diag_place_of(lexer->source->file, lexer->source->text, start,
+                                            end - start);
     diag_at(lexer->diags, DIAG_ERROR, &place, "%s", message);
     if (hint != NULL) {
         diag_hint(lexer->diags, "%s", hint);
@@ -316,8 +317,15 @@ bool
 token_list_read(struct token_list *out, const struct token_source *source, struct arena *arena,
                 struct diag_list *diags)
 {
+    check(source->text.size <= TOKEN_TEXT_MAX_BYTES);
     struct lexer lexer = {
-            .source = source, .text = source->text, .arena = arena, .diags = diags};
+            .source = source,
+            .text = source->range.end == 0 ? source->text
+                                           : bytes_slice(source->text, 0, source->range.end),
+            .at = source->range.start,
+            .arena = arena,
+            .diags = diags,
+    };
     size_t errors = diags->errors;
     while (lexer.at < lexer.text.size && diags->errors - errors < LEXER_ERRORS_MAX) {
         read_token(&lexer);

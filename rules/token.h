@@ -77,10 +77,13 @@ struct span {
     uint32_t end;
 };
 
+enum { TOKEN_TEXT_MAX_BYTES = 4 * 1024 * 1024 };
+
 struct token_source {
     struct bytes file; /* name for messages */
-    struct bytes text; /* at most RULE_TEXT_MAX_BYTES */
+    struct bytes text; /* at most TOKEN_TEXT_MAX_BYTES */
     bool comments;     /* whether '--' and block comments are allowed */
+    struct span range; /* the part of the text to read; {0, 0}: all of it */
 };
 
 /*

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "base/arena.h"
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/diag.h"
 #include "base/option.h"
@@ -59,6 +60,36 @@ a_buffer_in_an_arena_grows_in_place_or_moves(void **state)
     buf_append_string(&first, "again");
     assert_bytes(buf_bytes(&first), "again");
     arena_fini(&arena);
+}
+
+static void
+base64_goes_there_and_back(void **state)
+{
+    static const char *const pairs[][2] = {
+            {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
+            {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfd", "//79"},
+    };
+    struct buf out = {0};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        buf_clear(&out);
+        base64_encode(&out, bytes_of_string(pairs[i][0]));
+        assert_string_equal(buf_string(&out), pairs[i][1]);
+        buf_clear(&out);
+        assert_true(base64_decode(&out, bytes_of_string(pairs[i][1])));
+        assert_string_equal(buf_string(&out), pairs[i][0]);
+    }
+    buf_clear(&out);
+    assert_true(base64_decode(&out, BYTES("Zg")));
+    assert_string_equal(buf_string(&out), "f");
+    static const char *const bad[] = {"Z", "Z===", "Zg=", "Zg= =", "Zm9v Zm9v", "Zh==", "Zm9-", "=",
+                                      "Zg==Zg==", "Zm9v\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (base64_decode(&out, bytes_of_string(bad[i]))) {
+            fail_msg("'%s' is decoded", bad[i]);
+        }
+    }
+    assert_string_equal(buf_string(&out), "f");
+    buf_fini(&out);
 }
 
 static void
@@ -215,6 +246,7 @@ main(void)
             cmocka_unit_test(integers_parse_exactly),
             cmocka_unit_test(integers_print_exactly),
             cmocka_unit_test(a_buffer_in_an_arena_grows_in_place_or_moves),
+            cmocka_unit_test(base64_goes_there_and_back),
             cmocka_unit_test(utf8_is_judged_as_rfc_3629_says),
             cmocka_unit_test(splitting_keeps_empty_parts),
             cmocka_unit_test(distance_counts_slips),

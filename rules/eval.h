@@ -1,0 +1,129 @@
+/*
+ * Stage 4: running a compiled rule.
+ *
+ * A program is a read-only tree of nodes; each holds the function that evaluates it, so there is
+ * no dispatch on kinds at run time. All that changes lives in `struct run`, one for each rule and
+ * message. Nodes are made by compile.c only.
+ *
+ * Names are looked up in the innermost scope first, then outward: the element that a nested SELECT
+ * is at, and at last the payload.
+ */
+#ifndef HEADGATE_RULES_EVAL_H
+#define HEADGATE_RULES_EVAL_H
+
+#include "ast.h"
+#include "rule.h"
+#include "value.h"
+
+struct rule_payload {
+    struct json json;
+    bool is_json;       /* a top-level object or array */
+    const char *reason; /* why not; static */
+};
+
+struct scope {
+    struct value element;
+    struct bytes alias; /* empty: none */
+    const struct scope *outer;
+};
+
+/* One evaluation of one rule for one message. */
+struct run {
+    struct rule_message *message;
+    struct arena *arena;          /* the message's */
+    const struct scope *scope;
+    struct value *variables;      /* SET @name = ..., by index */
+    uint64_t salt;                /* of the rule: rules draw different random numbers */
+    uint64_t draws;               /* random numbers drawn so far */
+    bool version_2015;
+};
+
+struct node;
+struct function;
+struct query;
+
+typedef void node_fn(const struct node *node, struct run *run, struct value *out);
+
+struct node {
+    node_fn *eval;
+    const struct node *const *items;
+    uint32_t item_count;
+    uint8_t op; /* enum expr_op, enum cast_type */
+    bool is_constant;
+    struct value constant;
+    const struct bytes *names;       /* of a path or member: the segments */
+    uint32_t name_count;
+    uint32_t index;                  /* of a variable */
+    const struct function *function;
+    const void *prepared;            /* made at load by function->prepare, or NULL */
+    const struct query *query;
+};
+
+static inline void
+node_eval(const struct node *node, struct run *run, struct value *out)
+{
+    node->eval(node, run, out);
+}
+
+/* The evaluators (eval.c), named after what they evaluate. */
+node_fn eval_constant, eval_path, eval_variable, eval_star, eval_member, eval_index, eval_not,
+        eval_negate, eval_and, eval_or, eval_equal, eval_not_equal, eval_order, eval_add,
+        eval_arithmetic, eval_in, eval_case, eval_array, eval_object, eval_call, eval_cast,
+        eval_select, eval_exists;
+
+enum cast_type { CAST_STRING, CAST_INT, CAST_DECIMAL, CAST_BOOLEAN };
+
+/* ---- queries: SELECT ... WHERE ... over one message or element ---- */
+
+struct output_item {
+    const struct node *node; /* NULL: '*' */
+    bool star;               /* '*' or 'node.*': the members, not the value */
+    struct name_path alias;
+};
+
+/* Where the items go in the row: a tree, since AS a.b makes nested objects. */
+struct layout {
+    struct bytes key_text; /* "name": with quotes and colon */
+    struct bytes name;
+    const uint32_t *items; /* that give this member a value; the last that is defined wins */
+    uint32_t item_count;
+    const struct layout *parts; /* members of a nested object */
+    uint32_t part_count;
+};
+
+enum query_shape {
+    QUERY_WHOLE,  /* SELECT *: the payload as it is */
+    QUERY_VALUE,  /* SELECT VALUE x */
+    QUERY_FIELDS, /* no '*': laid out at load */
+    QUERY_EXTEND, /* SELECT *, fields */
+    QUERY_MERGE,  /* '*' in other places, or more than one */
+};
+
+struct query {
+    enum query_shape shape;
+    const struct node *const *variables; /* SET, in order */
+    uint32_t variable_count;
+    const struct node *source;           /* of a nested SELECT */
+    struct bytes alias;                  /* FROM x AS alias */
+    const struct node *where;            /* NULL: all pass */
+    const struct output_item *items;
+    uint32_t item_count;
+    struct layout layout;                /* of all items but a leading '*' */
+};
+
+enum query_verdict { QUERY_ROW, QUERY_FILTERED, QUERY_UNDEFINED, QUERY_NOTHING, QUERY_FAILED };
+
+/*
+ * Evaluates WHERE and SELECT in the run's scope and appends the row's JSON text to `out` (for
+ * QUERY_WHOLE nothing: the caller has the text). With QUERY_FAILED, `*reason` tells why.
+ */
+enum query_verdict query_run(const struct query *query, struct run *run, struct buf *out,
+                             const char **reason);
+
+/* The payload, parsed when this is the first to ask. */
+const struct rule_payload *run_payload(struct rule_message *message);
+
+/* What '*' stands for at the top: the document, the raw bytes, or {} of an empty payload. */
+struct value payload_value(struct rule_message *message);
+
+#endif
