@@ -3,7 +3,7 @@
  * be compared, what '2024-01-01' means next to a timestamp, what + does to a date. What reaches
  * SQLite is already a number, a text or a call of one of our functions.
  *
- * The operators are one table: the first row whose operand types fit is taken.
+ * The operators are one table: the row that fits with the fewest conversions is taken.
  */
 #include "query_node.h"
 
@@ -346,15 +346,29 @@ operator_text(enum expr_op op)
     return texts[op];
 }
 
+/* The row that fits with the fewest conversions; NULL: none. */
+static const struct operator_row *
+find_operator(enum expr_op op, struct node *const *args)
+{
+    const struct operator_row *best = NULL;
+    int best_cost = 3;
+    for (size_t i = 0; i < sizeof operator_rows / sizeof operator_rows[0]; i++) {
+        const struct operator_row *row = &operator_rows[i];
+        int cost = (args[0]->type != row->left) + (args[1]->type != row->right);
+        if (row->op == op && cost < best_cost && can_coerce(args[0], row->left)
+            && can_coerce(args[1], row->right)) {
+            best = row;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
 static struct node *
 plan_arithmetic(struct planner *planner, const struct expr *expr, struct node **args)
 {
-    for (size_t i = 0; i < sizeof operator_rows / sizeof operator_rows[0]; i++) {
-        const struct operator_row *row = &operator_rows[i];
-        if (row->op != expr->op || !can_coerce(args[0], row->left)
-            || !can_coerce(args[1], row->right)) {
-            continue;
-        }
+    const struct operator_row *row = find_operator(expr->op, args);
+    if (row != NULL) {
         args[0] = coerce(planner, args[0], row->left);
         args[1] = args[0] == NULL ? NULL : coerce(planner, args[1], row->right);
         return args[1] == NULL ? NULL
