@@ -97,6 +97,19 @@ enum source_kind {
     SOURCE_TABLE, /* FROM name, or database.table */
     SOURCE_EXPR,  /* nested SELECT of topic SQL: FROM path */
     SOURCE_QUERY, /* FROM (SELECT ...) */
+    SOURCE_VALUES, /* FROM (VALUES ...): rows; query SQL only */
+};
+
+enum join_kind { JOIN_CROSS, JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL };
+
+/* Query SQL: what stands behind the first source, in order. */
+struct join {
+    enum join_kind kind;
+    struct span span;
+    const struct source *right;
+    const struct expr *on;     /* NULL: none */
+    const struct bytes *using; /* USING (a, b) */
+    size_t using_count;
 };
 
 struct source {
@@ -107,6 +120,21 @@ struct source {
     const struct expr *expr;     /* SOURCE_EXPR */
     const struct select *select; /* SOURCE_QUERY */
     struct bytes alias;          /* empty: none */
+    const struct bytes *columns; /* AS alias (a, b); query SQL only, as are the members below */
+    size_t column_count;
+    struct expr *const *rows; /* SOURCE_VALUES: each an EXPR_ARRAY, or the one value of a row */
+    size_t row_count;
+    const struct join *joins;
+    size_t join_count;
+};
+
+/* WITH name [(columns)] AS (SELECT ...) */
+struct common_table {
+    struct bytes name;
+    struct span name_span;
+    const struct bytes *columns;
+    size_t column_count;
+    const struct select *select;
 };
 
 struct order_item {
@@ -126,6 +154,8 @@ struct select {
     struct span span;
     const struct assignment *assignments;
     size_t assignment_count;
+    const struct common_table *with; /* query SQL */
+    size_t with_count;
     bool distinct;
     bool value; /* SELECT VALUE expr */
     const struct select_item *items;

@@ -64,6 +64,23 @@ bool expr_is_path(const struct expr *expr);
 /* From SELECT (or SET, in topic SQL) to the end of the query; leaves what follows unread. */
 const struct select *parse_select(struct parser *parser);
 
+/* A table, query or VALUES with its alias, without joins. */
+bool parse_source(struct parser *parser, struct source *out, bool nested) MUST_CHECK;
+
+/* ---- what only query SQL has (parse_query.c) ---- */
+
+/* WITH name AS (SELECT ...), ... : nothing when there is no WITH. */
+bool parse_common_tables(struct parser *parser, struct select *select) MUST_CHECK;
+
+/* (a, b) behind an alias; VALUES rows; the joins behind the first source. */
+bool parse_column_aliases(struct parser *parser, const struct bytes **out, size_t *count)
+        MUST_CHECK;
+bool parse_values(struct parser *parser, struct source *source) MUST_CHECK;
+bool parse_joins(struct parser *parser, struct source *first) MUST_CHECK;
+
+/* Refuses what may stand behind a whole query in Timestream but is not understood here. */
+bool parse_query_end(struct parser *parser) MUST_CHECK;
+
 /* ---- rule files (parse_statement.c) ---- */
 
 /*

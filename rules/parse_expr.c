@@ -164,7 +164,8 @@ parse_parenthesis(struct parser *parser)
 {
     size_t first = parser->at;
     parser_next(parser);
-    if (parser_at_keyword(parser, KEYWORD_SELECT)) {
+    if (parser_at_keyword(parser, KEYWORD_SELECT) ||
+        (parser->dialect == DIALECT_QUERY && parser_at_keyword(parser, KEYWORD_WITH))) {
         return parse_subselect(parser, EXPR_SELECT, first);
     }
     struct expr *expr = parse_expr(parser);

@@ -1,6 +1,6 @@
 /*
  * Queries: [SET ...] SELECT ... FROM ... WHERE ... and, outside of topic SQL, GROUP BY, HAVING,
- * ORDER BY, LIMIT and OFFSET.
+ * ORDER BY, LIMIT and OFFSET. What only query SQL has (WITH, joins, VALUES) is in parse_query.c.
  */
 #include "parse.h"
 
@@ -91,7 +91,7 @@ parse_alias(struct parser *parser, struct bytes *alias)
                 KEYWORD_GROUP, KEYWORD_HAVING, KEYWORD_ORDER, KEYWORD_LIMIT, KEYWORD_OFFSET,
                 KEYWORD_JOIN, KEYWORD_LEFT, KEYWORD_RIGHT, KEYWORD_INNER, KEYWORD_FULL,
                 KEYWORD_CROSS, KEYWORD_UNION, KEYWORD_ON, KEYWORD_USING, KEYWORD_WINDOW,
-                KEYWORD_MATCH_RECOGNIZE,
+                KEYWORD_MATCH_RECOGNIZE, KEYWORD_INTERSECT, KEYWORD_EXCEPT,
         };
         for (size_t i = 0; i < sizeof clauses / sizeof clauses[0]; i++) {
             implicit = implicit && !parser_at_keyword(parser, clauses[i]);
@@ -125,6 +125,9 @@ parse_source_kind(struct parser *parser, struct source *source, bool nested)
         return parser_expect_string(parser, "a topic filter", &source->text);
     }
     if (parser_accept(parser, TOKEN_LEFT_PAREN)) {
+        if (parser->dialect == DIALECT_QUERY && parser_at_keyword(parser, KEYWORD_VALUES)) {
+            return parse_values(parser, source) && parser_expect(parser, TOKEN_RIGHT_PAREN, "')'");
+        }
         source->kind = SOURCE_QUERY;
         source->select = parse_select(parser);
         return source->select != NULL && parser_expect(parser, TOKEN_RIGHT_PAREN, "')'");
@@ -134,17 +137,28 @@ parse_source_kind(struct parser *parser, struct source *source, bool nested)
                               &source->name);
 }
 
+bool
+parse_source(struct parser *parser, struct source *out, bool nested)
+{
+    size_t first = parser->at;
+    if (!parse_source_kind(parser, out, nested)) {
+        return false;
+    }
+    out->span = parser_span_from(parser, first);
+    if (!parse_alias(parser, &out->alias)) {
+        return false;
+    }
+    return parser->dialect != DIALECT_QUERY || out->alias.size == 0 ||
+           parse_column_aliases(parser, &out->columns, &out->column_count);
+}
+
 static bool
 parse_from(struct parser *parser, struct select *select, bool nested)
 {
-    size_t first = parser->at;
     struct source *source = arena_new(parser->arena, struct source);
-    if (!parse_source_kind(parser, source, nested)) {
-        return false;
-    }
-    source->span = parser_span_from(parser, first);
     select->from = source;
-    return parse_alias(parser, &source->alias);
+    return parse_source(parser, source, nested) &&
+           (parser->dialect != DIALECT_QUERY || parse_joins(parser, source));
 }
 
 /* ---- the clauses that topic SQL does not have ---- */
@@ -248,6 +262,9 @@ parse_body(struct parser *parser, struct select *select, bool nested)
         !parse_assignments(parser, select)) {
         return false;
     }
+    if (parser->dialect == DIALECT_QUERY && !parse_common_tables(parser, select)) {
+        return false;
+    }
     if (!parser_expect_keyword(parser, KEYWORD_SELECT)) {
         return false;
     }
@@ -276,7 +293,8 @@ parse_select(struct parser *parser)
         return NULL;
     }
     parser->nesting++;
-    bool ok = parse_body(parser, select, nested);
+    bool ok = parse_body(parser, select, nested) &&
+              (parser->dialect != DIALECT_QUERY || parse_query_end(parser));
     parser->nesting--;
     if (!ok) {
         return NULL;

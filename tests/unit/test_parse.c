@@ -110,6 +110,9 @@ show_from(struct buf *out, const struct source *from)
     case SOURCE_QUERY:
         show_select(out, from->select);
         break;
+    case SOURCE_VALUES:
+        buf_printf(out, "values of %zu rows", from->row_count);
+        break;
     }
     if (from->alias.size > 0) {
         buf_printf(out, " as %.*s", BYTES_ARG(from->alias));
