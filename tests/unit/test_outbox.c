@@ -234,6 +234,24 @@ set_stuck(struct bench *bench, bool is_stuck)
     pthread_mutex_unlock(&bench->script.lock);
 }
 
+static void
+accept_all(struct bench *bench)
+{
+    pthread_mutex_lock(&bench->script.lock);
+    bench->script.is_stuck = false;
+    bench->script.judge = NULL;
+    pthread_mutex_unlock(&bench->script.lock);
+}
+
+static unsigned
+writes_of(struct bench *bench)
+{
+    pthread_mutex_lock(&bench->script.lock);
+    unsigned writes = bench->script.writes;
+    pthread_mutex_unlock(&bench->script.lock);
+    return writes;
+}
+
 static struct outbox_mark
 must_cut(struct bench *bench)
 {
@@ -320,7 +338,7 @@ static void
 lingering_gathers_a_batch(void **state)
 {
     struct bench *bench = bench_new(3);
-    bench->options.limits.linger_ms = 100;
+    bench->options.limits.linger_ms = 600;
     bench_open(bench);
     WAIT_UNTIL(stats_of(bench).state == OUTBOX_READY);
     for (uint64_t n = 0; n < 7; n++) {
@@ -332,7 +350,7 @@ lingering_gathers_a_batch(void **state)
     int64_t before_us = os_posix.mono_us(&os_posix);
     push_range(bench, 7, 17); /* a whole batch waits for nobody */
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
-    assert_true(os_posix.mono_us(&os_posix) - before_us < 90000);
+    assert_true(os_posix.mono_us(&os_posix) - before_us < 500000);
     bench_free(bench);
 }
 
@@ -391,15 +409,14 @@ pauses_grow_up_to_the_limit(void **state)
     bench->script.is_stuck = true;
     bench_open(bench);
     push(bench, 0);
-    WAIT_UNTIL(bench->script.writes >= 40);
+    WAIT_UNTIL(writes_of(bench) >= 40);
     assert_int_equal(stats_of(bench).state, OUTBOX_WAITING);
     set_stuck(bench, false);
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
     int64_t early_us = bench->script.write_times_us[4] - bench->script.write_times_us[0];
     int64_t late_us = bench->script.write_times_us[39] - bench->script.write_times_us[9];
-    assert_true(early_us < 150000);           /* 1 + 2 + 4 + 8 ms at most, and a slow machine */
-    assert_true(late_us > 30 * 40000 / 4);    /* half of the limit on average */
-    assert_true(late_us < 30 * (40000 + 20000));
+    assert_true(early_us < late_us / 2);
+    assert_true(late_us > 30 * 40000 / 4); /* on average it is half of the limit */
     bench_free(bench);
 }
 
@@ -656,13 +673,15 @@ a_cut_holds_what_is_not_acknowledged_of_a_batch(void **state)
 {
     struct bench *bench = bench_new(14);
     bench->script.judge = retry_first_ten;
+    bench->options.limits.linger_ms = 10000; /* the first batch is the first ten */
     bench_open(bench);
     WAIT_UNTIL(stats_of(bench).state == OUTBOX_READY);
     push_range(bench, 0, 40);
     WAIT_UNTIL(stats_of(bench).delivered == 5);
     struct outbox_mark mark = must_cut(bench);
     assert_int_equal(mark.records, 35);
-    bench->script.judge = NULL;
+    accept_all(bench);
+    bench->options.limits.linger_ms = 0;
     restart(bench, &mark);
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
     for (size_t n = 0; n < 40; n++) {
@@ -821,8 +840,7 @@ cut_what_the_disk_refused(bool is_read_back)
     }
     struct outbox_mark mark = must_cut(bench);
     assert_int_equal(mark.records, 120 - first);
-    set_stuck(bench, false);
-    bench->script.judge = NULL;
+    accept_all(bench);
     restart(bench, &mark);
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
     assert_order(bench, first, 120);
@@ -884,7 +902,7 @@ closing_with_grace_delivers_first(void **state)
     int64_t before_us = os_posix.mono_us(&os_posix);
     outbox_close(bench->outbox, 50);
     int64_t took_us = os_posix.mono_us(&os_posix) - before_us;
-    assert_true(took_us >= 50000 && took_us < 1000000);
+    assert_true(took_us >= 50000 && took_us < 5000000);
     bench->outbox = NULL;
     bench_free(bench);
 }
