@@ -408,8 +408,9 @@ judge_batch(struct outbox *outbox, bool is_late)
         case VERDICT_RETRY:
             stats->retried++;
             stats->undecided += outcome->verdict == VERDICT_NONE;
-            note_error(outbox, outcome->verdict == VERDICT_NONE ? BYTES("the driver gave no verdict")
-                                                                : outcome->reason);
+            note_error(outbox, outcome->verdict == VERDICT_RETRY
+                                       ? outcome->reason
+                                       : BYTES("the driver gave no verdict"));
             if (outcome->retry_after_ms > retry_after_ms) {
                 retry_after_ms = outcome->retry_after_ms;
             }

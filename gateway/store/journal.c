@@ -536,8 +536,9 @@ journal_append(struct journal *journal, struct record *record, struct diag_list 
     uint64_t bytes = RECORD_OVERHEAD_BYTES_MAX + (uint64_t)record->topic.size +
                      record->props.size + record->payload.size;
     if (bytes > journal->record_max_bytes + RECORD_OVERHEAD_BYTES_MAX) {
-        diag_error(diags, DIAG_INVALID, "a record of %" PRIu64 " bytes is above the limit of %" PRIu64
-                   " of '%s'", bytes, journal->record_max_bytes, journal->dir);
+        diag_error(diags, DIAG_INVALID,
+                   "a record of %" PRIu64 " bytes is above the limit of %" PRIu64 " of '%s'",
+                   bytes - RECORD_OVERHEAD_BYTES_MAX, journal->record_max_bytes, journal->dir);
         return false;
     }
     struct record whole = *record;

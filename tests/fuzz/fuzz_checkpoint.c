@@ -1,4 +1,4 @@
-/* A checkpoint file: any bytes decode or are refused, and what decodes encodes to the same bytes. */
+/* A checkpoint file: any bytes decode or are refused; what decodes survives a round trip. */
 #include "base/wire.h"
 #include "checkpoint.h"
 #include "fuzz.h"
