@@ -368,10 +368,10 @@ assert_all_done(const struct bench *bench, uint64_t end)
 static void
 no_crash_loses_a_record(void **state)
 {
-    enum { END = 60 };
+    enum { END = 40 };
     static const enum crash_mode modes[] = {CRASH_KILL, CRASH_DROP, CRASH_TEAR};
     for (uint64_t seed = 0; seed < 6; seed++) {
-        for (uint64_t stop = 0; stop < 110; stop += 1 + stop / 20) {
+        for (uint64_t stop = 0; stop < 90; stop += 1 + stop / 20) {
             struct bench *bench = bench_new(seed);
             bench->script.judge = moody;
             bench->options.queue_max_bytes = seed % 2 == 0 ? 1500 : 1 << 20;
