@@ -289,14 +289,14 @@ static bool
 answer_by_target(struct stub *stub, const struct stub_request *request)
 {
     const int *status = stub_context(stub);
-    return stub_reply(stub, *status, "Location: http://127.0.0.1:1/x\r\n", "no");
+    return stub_reply(stub, *status, "Location: /again\r\n", "no");
 }
 
 /* U9, and what is about the configuration. */
 static void
 answers_about_the_request_keep_the_records(void **state)
 {
-    static const int statuses[] = {301, 302, 307, 308, 304, 401, 407, 408, 425, 500, 599};
+    static const int statuses[] = {301, 302, 307, 308, 304, 401, 407, 408, 425, 429, 500, 599};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         struct pair pair;
         int status = statuses[i];
