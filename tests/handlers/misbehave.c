@@ -71,7 +71,8 @@ static void
 exhaust_shared(void)
 {
     for (size_t total = 0;; total++) {
-        char *block = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        char *block = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                           0);
         if (block == MAP_FAILED) {
             printf("mmap failed after %zu MB\n", total);
             abort();

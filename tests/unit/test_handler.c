@@ -655,7 +655,8 @@ the_examples_work(void **state)
                "sensors/7/data {\"device_id\":\"a\",\"location\":\"hall\",%s,"
                "\"temperature\":25.5,\"vibration\":0.05}\n"
                "sensors/7/data {\"device_id\":\"b\",\"location\":\"unknown\",%s,\"rpm\":7}\n"
-               "sensors/7/data {\"device_id\":\"unknown\",\"location\":\"unknown\",%s,\"value\":1}\n"
+               "sensors/7/data {\"device_id\":\"unknown\",\"location\":\"unknown\",%s,"
+               "\"value\":1}\n"
                "sensors/7/data {\"device_id\":\"c\",\"location\":\"unknown\",%s,\"value\":2}\n"
                "sensors/7/data {\"device_id\":\"d\",\"location\":\"unknown\",%s,\"value\":3}\n",
                at, at, at, at, at);

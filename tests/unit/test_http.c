@@ -107,7 +107,8 @@ formats_shape_the_body(void **state)
     pair_close(&pair);
 
     pair_open(&pair, answer_ok, NULL,
-              (const char *[]){"format", "single", "method", "PUT", "content_type", "text/x", NULL});
+              (const char *[]){"format", "single", "method", "PUT", "content_type", "text/x",
+                               NULL});
     rig_write_strings(&pair.rig, (const char *[]){"not json\n", "", "3"}, 3, 5000);
     assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
     assert_int_equal(stub_count(pair.stub), 3);
