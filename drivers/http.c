@@ -433,8 +433,8 @@ static const struct option http_options[] = {
          .fallback = "json_array", .choices = "json_array|json_lines|single",
          .doc = "The body: one JSON array, one JSON text a line, or one record a request."},
         {.name = "envelope", .type = OPTION_BOOL, .offset = FIELD(envelope), .fallback = "false",
-         .doc = "Wrap each payload as {\"id\",\"topic\",\"time\",\"payload\"}; the id is stable, so "
-                "the receiver can drop what it already has."},
+         .doc = "Wrap each payload as {\"id\",\"topic\",\"time\",\"payload\"}; the id is stable, "
+                "so the receiver can drop what it already has."},
         {.name = "content_type", .type = OPTION_STRING, .offset = FIELD(content_type),
          .doc = "Content-Type; by default application/json, or application/x-ndjson for lines."},
         {.name = "headers", .type = OPTION_SECRET, .offset = FIELD(headers),

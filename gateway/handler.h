@@ -3,7 +3,8 @@
  *
  *   #include <headgate/handler.h>
  *
- *   int handle(struct headgate_context *context, const struct headgate_record *records, size_t count)
+ *   int
+ *   handle(struct headgate_context *context, const struct headgate_record *records, size_t count)
  *   {
  *       for (size_t i = 0; i < count; i++) {
  *           headgate_emit(context, "copies", records[i].payload, records[i].payload_size);

@@ -71,7 +71,8 @@ static void
 exhaust_shared(void)
 {
     for (size_t total = 0;; total++) {
-        char *block = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        char *block = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                           0);
         if (block == MAP_FAILED) {
             printf("mmap failed after %zu MB\n", total);
             abort();
@@ -180,6 +181,10 @@ obey(struct headgate_context *context, const struct headgate_record *records, si
         flood();
     } else if (strcmp(word, "print") == 0) {
         printf("printed \033[31mred\n");
+    } else if (strcmp(word, "line flood") == 0) {
+        for (int n = 0; n < 1000000; n++) {
+            printf("x\n");
+        }
     } else if (strcmp(word, "log flood") == 0) {
         for (int n = 0; n < 1000000; n++) {
             headgate_log(context, HEADGATE_INFO, "again");
@@ -201,6 +206,9 @@ obey(struct headgate_context *context, const struct headgate_record *records, si
         try_useful(context);
     } else if (strcmp(word, "fail") == 0) {
         headgate_fail(context, i, "no such unit");
+    } else if (strcmp(word, "slow fail") == 0) {
+        usleep(80000);
+        headgate_fail(context, i, "too slow");
     } else if (strcmp(word, "return") == 0) {
         return 7;
     } else if (strcmp(word, "leak") == 0) {

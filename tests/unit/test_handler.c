@@ -295,7 +295,10 @@ a_short_deadline_does_not_stop_the_hunt(void **state)
     assert_int_equal(first, 5);
     assert_in_range(writes, 3, 12);
     assert_int_equal(rig.emitted.size, 3 * strlen("said x\n"));
-    payloads[0] = "x";
+    payloads[0] = "slow fail"; /* each write has time for one call */
+    assert_int_equal(write_undecided(&rig, payloads, 1, 50), 1);
+    assert_int_equal(write_undecided(&rig, payloads, 1, 50), 0);
+    assert_int_equal(rig.outcomes[0].verdict, VERDICT_REJECT);
     assert_int_equal(write_undecided(&rig, payloads, 1, -1), 1);
     shut(&rig, &place);
 }
@@ -347,6 +350,8 @@ floods_are_cut(void **state)
     assert_non_null(strstr(start, "sample: printed \\x1b[31mred\n"));
     assert_true(logged_by(&rig, "flood", start, sizeof start) < 65536);
     assert_int_equal(rig_count(&rig, VERDICT_DONE), 1);
+    assert_true(logged_by(&rig, "line flood", start, sizeof start) < 65536);
+    assert_int_equal(rig_count(&rig, VERDICT_DONE), 1);
     assert_true(logged_by(&rig, "log flood", start, sizeof start) < 65536);
     assert_int_equal(rig_count(&rig, VERDICT_DONE), 1);
     shut(&rig, &place);
@@ -384,6 +389,49 @@ only_child(void)
     close(fd);
     buf_fini(&path);
     return (pid_t)atoi(text);
+}
+
+static void
+read_proc(pid_t pid, const char *file, struct buf *out)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    buf_clear(out);
+    ssize_t n = read(fd, buf_reserve(out, 65536), 65536);
+    out->size = n > 0 ? (size_t)n : 0;
+    close(fd);
+}
+
+/* Each layer by itself, since one hides the lack of another. */
+static void
+every_layer_of_the_sandbox_is_there(void **state)
+{
+    struct place place;
+    struct rig rig;
+    struct buf text = {0};
+    open_sample(&rig, &place, "copy.c", NULL);
+    read_proc(only_child(), "limits", &text);
+    const char *limits = buf_string(&text);
+    static const char *const zeros[] = {"Max file size", "Max core file size", "Max processes",
+                                        "Max locked memory"};
+    for (size_t i = 0; i < 4; i++) {
+        const char *row = strstr(limits, zeros[i]);
+        assert_non_null(row);
+        assert_int_equal(row[strlen(zeros[i]) + strspn(row + strlen(zeros[i]), " ")], '0');
+    }
+    assert_non_null(strstr(limits, "Max open files            16 "));
+    if (!sandbox_under_asan()) {
+        assert_null(strstr(limits, "Max data size             unlimited"));
+        assert_null(strstr(limits, "Max address space         unlimited"));
+    }
+    read_proc(only_child(), "status", &text);
+    assert_non_null(strstr(buf_string(&text), "NoNewPrivs:\t1"));
+    assert_non_null(strstr(buf_string(&text), "Seccomp:\t2"));
+    assert_non_null(strstr(buf_string(&text), "Threads:\t1"));
+    buf_fini(&text);
+    shut(&rig, &place);
 }
 
 static void
@@ -607,7 +655,8 @@ the_examples_work(void **state)
                "sensors/7/data {\"device_id\":\"a\",\"location\":\"hall\",%s,"
                "\"temperature\":25.5,\"vibration\":0.05}\n"
                "sensors/7/data {\"device_id\":\"b\",\"location\":\"unknown\",%s,\"rpm\":7}\n"
-               "sensors/7/data {\"device_id\":\"unknown\",\"location\":\"unknown\",%s,\"value\":1}\n"
+               "sensors/7/data {\"device_id\":\"unknown\",\"location\":\"unknown\",%s,"
+               "\"value\":1}\n"
                "sensors/7/data {\"device_id\":\"c\",\"location\":\"unknown\",%s,\"value\":2}\n"
                "sensors/7/data {\"device_id\":\"d\",\"location\":\"unknown\",%s,\"value\":3}\n",
                at, at, at, at, at);
@@ -676,6 +725,7 @@ main(int argc, char **argv)
             cmocka_unit_test(emitted_records_are_kept_before_done),
             cmocka_unit_test(floods_are_cut),
             cmocka_unit_test(a_leak_is_recycled),
+            cmocka_unit_test(every_layer_of_the_sandbox_is_there),
             cmocka_unit_test(a_process_killed_between_calls_blames_no_record),
             cmocka_unit_test(compile_errors_have_a_place),
             cmocka_unit_test(unfit_objects_are_refused),

@@ -107,7 +107,8 @@ formats_shape_the_body(void **state)
     pair_close(&pair);
 
     pair_open(&pair, answer_ok, NULL,
-              (const char *[]){"format", "single", "method", "PUT", "content_type", "text/x", NULL});
+              (const char *[]){"format", "single", "method", "PUT", "content_type", "text/x",
+                               NULL});
     rig_write_strings(&pair.rig, (const char *[]){"not json\n", "", "3"}, 3, 5000);
     assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
     assert_int_equal(stub_count(pair.stub), 3);
@@ -289,14 +290,14 @@ static bool
 answer_by_target(struct stub *stub, const struct stub_request *request)
 {
     const int *status = stub_context(stub);
-    return stub_reply(stub, *status, "Location: http://127.0.0.1:1/x\r\n", "no");
+    return stub_reply(stub, *status, "Location: /again\r\n", "no");
 }
 
 /* U9, and what is about the configuration. */
 static void
 answers_about_the_request_keep_the_records(void **state)
 {
-    static const int statuses[] = {301, 302, 307, 308, 304, 401, 407, 408, 425, 500, 599};
+    static const int statuses[] = {301, 302, 307, 308, 304, 401, 407, 408, 425, 429, 500, 599};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         struct pair pair;
         int status = statuses[i];
