@@ -472,7 +472,7 @@ a_torn_tail_is_cut_at_every_byte(void **state)
             struct journal_options options = options_for(crash_disk_os(disk));
             struct journal *journal = must_open(&options);
             append_range(journal, 0, 5);
-            struct record last;
+            struct record last = {0};
             assert_true(try_append(journal, 5, &last));
             journal_close(journal);
             if (boots > 0) {
