@@ -19,6 +19,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -185,8 +186,9 @@ class Broker(Process):
     def publish(self, topic, payload, qos=1, retain=False, lines=False):
         """One message by mosquitto_pub, or with `lines` one a line; returns when acknowledged."""
         data = payload.encode() if isinstance(payload, str) else payload
+        how = '-l' if lines else '-s' if data else '-n'  # -s refuses an empty input
         subprocess.run(['mosquitto_pub', '-h', '127.0.0.1', '-p', str(self.port), '-q', str(qos),
-                        '-t', topic, '-l' if lines else '-s'] + (['-r'] if retain else []),
+                        '-t', topic, how] + (['-r'] if retain else []),
                        input=data, check=True, timeout=PATIENCE_S)
 
     def __enter__(self):
@@ -254,7 +256,7 @@ class Subscription:
 
 
 class Gateway(Process):
-    """headgate run with a configuration, rules and data of its own."""
+    """headgate run with a configuration, rules and data of its own. `broker`: or its URL."""
 
     def __init__(self, folder, broker=None, lines='', **settings):
         self.folder = pathlib.Path(folder) / 'gateway'
@@ -268,7 +270,7 @@ class Gateway(Process):
         values = {'data_dir': self.data, 'rules_dir': self.rules, 'handlers_dir': self.handlers,
                   'log_level': 'info', **settings}
         if broker is not None:
-            values.setdefault('broker', broker.url)
+            values['broker'] = getattr(broker, 'url', broker)
         self.config.write_text(''.join(f'{name} {value}\n' for name, value in values.items())
                                + lines)
 
@@ -349,7 +351,7 @@ class Gateway(Process):
                     except ProcessLookupError:
                         pass
                 self.process.wait()
-        print(f'--- {self.log}\n{self.output()[-6000:]}')
+        print(f'--- {self.log}\n{self.output()[-6000:]}', file=sys.stderr)
 
 
 def rows_of(text):
