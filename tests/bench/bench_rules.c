@@ -28,8 +28,8 @@ static const char *const statements[] = {
         "SELECT sensor_id, temperature, status FROM 'sensors/+/data' WHERE temperature > 80",
         "SELECT * FROM 'sensors/+/data'",
         "SELECT *, timestamp() AS time FROM 'sensors/+/data' WHERE status = 'WARNING'",
-        "SELECT sensor_id, (temperature - 32) * 5 / 9 AS celsius, upper(status) AS s "
-        "FROM 'sensors/+/data' WHERE temperature > 60 AND status <> 'OK'",
+        ("SELECT sensor_id, (temperature - 32) * 5 / 9 AS celsius, upper(status) AS s "
+        "FROM 'sensors/+/data' WHERE temperature > 60 AND status <> 'OK'"),
 };
 
 static void
