@@ -209,6 +209,16 @@ mistakes_are_met_with_advice(void **state)
                       "  INSERT INTO 'a' SELECT b.c, abs() AS d FROM 't'\n"
                       "                              ^~~~~\n"
                       "  hint: it takes 1\n");
+    struct buf wide = {0};
+    buf_append_string(&wide, "INSERT INTO 'a' SELECT a AS x0");
+    for (int i = 1; i <= 1000; i++) {
+        buf_printf(&wide, ", a AS x%d", i);
+    }
+    buf_append_string(&wide, " FROM 't'");
+    char *message = complaints(buf_bytes(&wide), false);
+    assert_non_null(strstr(message, "SELECT takes at most 1000 items"));
+    free(message);
+    buf_fini(&wide);
     assert_complaints("CREATE RULE r AS INSERT INTO 'a' SELECT * FROM 't';"
                       "CREATE RULE r AS INSERT INTO 'b' SELECT * FROM 't';", false,
                       "hot.sql:1:64: error: there are two rules named 'r'\n"
@@ -317,6 +327,8 @@ what_is_not_touched_stays_byte_for_byte(void **state)
     assert_ran("SELECT *, 1 AS a FROM 't'", payload,
                "matched {\"b\":10.0,\"a\":1,\"id\":1234567890123456789,"
                "\"s\":\"\\u00e9\\/\",\"b\":1.50} -> out");
+    assert_ran("SELECT *, b AS a FROM 't'", "{\"a\":1.0,\"b\":72.0}",
+               "matched {\"a\":72,\"b\":72.0} -> out");
     assert_ran("SELECT *, missing AS a FROM 't'", "{\"a\":10.0}", "matched {\"a\":10.0} -> out");
     assert_ran("SELECT 1 AS a, * FROM 't'", "{\"z\":0.0,\"a\":10.0}",
                "matched {\"a\":10.0,\"z\":0.0} -> out");
@@ -399,6 +411,20 @@ payloads_that_are_not_json(void **state)
 }
 
 static void
+patterns_are_bounded_and_groups_are_javas(void **state)
+{
+    assert_ran("SELECT regexp_replace('abc', '(a)(b)', '[$12$0\\$]') AS r FROM 't'", "{}",
+               "matched {\"r\":\"[a2ab$]c\"} -> out");
+    assert_ran("SELECT regexp_replace('abc', 'b*', '-') AS r FROM 't'", "{}",
+               "matched {\"r\":\"-a--c-\"} -> out");
+    assert_ran("SELECT regexp_replace('abc', 'b', '$1') AS r, 1 AS k FROM 't'", "{}",
+               "matched {\"k\":1} -> out");
+    assert_ran("SELECT regexp_matches(a, '^(a|aa)+$') AS slow, regexp_matches(a, p) AS m FROM 't'",
+               "{\"a\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\",\"p\":\"b$\"}",
+               "matched {\"m\":true} -> out");
+}
+
+static void
 targets_are_filled_in(void **state)
 {
     static const struct {
@@ -465,6 +491,7 @@ main(void)
             cmocka_unit_test(rows_are_built_from_aliases),
             cmocka_unit_test(where_tells_false_from_undefined),
             cmocka_unit_test(payloads_that_are_not_json),
+            cmocka_unit_test(patterns_are_bounded_and_groups_are_javas),
             cmocka_unit_test(targets_are_filled_in),
             cmocka_unit_test(one_message_serves_many_rules),
     };
