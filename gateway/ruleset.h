@@ -22,7 +22,7 @@ struct rule_counters {
     _Atomic uint64_t messages;  /* reached the rule: the filter matched */
     _Atomic uint64_t matched;   /* WHERE was true: a row came out */
     _Atomic uint64_t filtered;  /* WHERE was false */
-    _Atomic uint64_t undefined; /* WHERE or the row was Undefined: a field is missing or of a wrong type */
+    _Atomic uint64_t undefined; /* WHERE or the row was: a field is missing or of a wrong type */
     _Atomic uint64_t failed;
     _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
     _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */

@@ -20,6 +20,11 @@ void
 compiler_report(struct compiler *compiler, enum diag_level level, struct span span,
                 const char *format, ...)
 {
+    compiler->muted = compiler->diags->count - compiler->diags_before >= REPORTS_MAX &&
+                      (level == DIAG_WARNING || compiler->diags->errors > compiler->errors_before);
+    if (compiler->muted) {
+        return;
+    }
     struct buf message = {.arena = compiler->scratch};
     va_list args;
     va_start(args, format);
@@ -29,12 +34,26 @@ compiler_report(struct compiler *compiler, enum diag_level level, struct span sp
     diag_at(compiler->diags, level, &place, "%s", buf_string(&message));
 }
 
+void
+compiler_hint(struct compiler *compiler, const char *format, ...)
+{
+    if (compiler->muted) {
+        return;
+    }
+    struct buf hint = {.arena = compiler->scratch};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&hint, format, args);
+    va_end(args);
+    diag_hint(compiler->diags, "%s", buf_string(&hint));
+}
+
 static const struct node *
 refuse(struct compiler *compiler, const struct expr *expr, const char *what, const char *hint)
 {
     compiler_report(compiler, DIAG_ERROR, expr->span, "%s", what);
     if (hint != NULL) {
-        diag_hint(compiler->diags, "%s", hint);
+        compiler_hint(compiler, "%s", hint);
     }
     return NULL;
 }
@@ -199,7 +218,7 @@ compile_variable(struct compiler *compiler, const struct expr *expr)
     const char *near = diag_nearest(expr->text, compiler->variable_count, variable_name_at,
                                     compiler);
     if (near != NULL) {
-        diag_hint(compiler->diags, "did you mean '@%s'?", near);
+        compiler_hint(compiler, "did you mean '@%s'?", near);
     }
     return NULL;
 }
@@ -295,9 +314,9 @@ compile_cast(struct compiler *compiler, const struct expr *expr)
                         BYTES_ARG(expr->type));
         const char *near = diag_nearest(expr->type, CAST_TYPES, cast_type_at, NULL);
         if (near != NULL) {
-            diag_hint(compiler->diags, "did you mean '%s'?", near);
+            compiler_hint(compiler, "did you mean '%s'?", near);
         } else {
-            diag_hint(compiler->diags, "the types are String, Int, Decimal and Boolean");
+            compiler_hint(compiler, "the types are String, Int, Decimal and Boolean");
         }
         return NULL;
     }
@@ -318,7 +337,7 @@ report_unknown_function(struct compiler *compiler, const struct expr *expr)
                     BYTES_ARG(expr->text));
     const char *near = function_nearest(expr->text);
     if (near != NULL) {
-        diag_hint(compiler->diags, "did you mean '%s'?", near);
+        compiler_hint(compiler, "did you mean '%s'?", near);
     }
 }
 
@@ -359,9 +378,9 @@ warn_count(struct compiler *compiler, const struct expr *expr, const struct func
                     "'%s' with %zu arguments is always Undefined", function->name,
                     expr->item_count);
     if (function->count_min == function->count_max) {
-        diag_hint(compiler->diags, "it takes %u", function->count_min);
+        compiler_hint(compiler, "it takes %u", function->count_min);
     } else {
-        diag_hint(compiler->diags, "it takes %u to %u", function->count_min, function->count_max);
+        compiler_hint(compiler, "it takes %u to %u", function->count_min, function->count_max);
     }
     return new_constant(compiler, value_undefined());
 }

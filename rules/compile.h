@@ -11,13 +11,16 @@
 #include "eval.h"
 #include "parse.h"
 
-enum { VARIABLES_MAX = 10, VARIABLE_NAME_MAX = 64, TEMPLATE_PARTS_MAX = 64 };
+enum { VARIABLES_MAX = 10, VARIABLE_NAME_MAX = 64, TEMPLATE_PARTS_MAX = 64, REPORTS_MAX = 200 };
 
 struct compiler {
     struct arena *arena; /* of the program */
     struct arena *scratch;
     struct line_index lines;
     struct diag_list *diags;
+    size_t diags_before; /* entries of `diags` when this text was begun */
+    size_t errors_before;
+    bool muted;          /* too many of them: the newest was not added */
     bool comments;
     bool version_2015;
     const struct assignment *variables; /* SET, those that are visible */
@@ -51,5 +54,6 @@ struct bytes template_run(const struct template *template, struct run *run);
 struct bytes compiler_keep(struct compiler *compiler, struct bytes text);
 void compiler_report(struct compiler *compiler, enum diag_level level, struct span span,
                      const char *format, ...) PRINTF_LIKE(4, 5);
+void compiler_hint(struct compiler *compiler, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -25,7 +25,7 @@ natural_name(struct compiler *compiler, const struct select_item *item)
     if (expr->kind != EXPR_NAME) {
         compiler_report(compiler, DIAG_WARNING, item->span, "this member will be called '%.*s'",
                         BYTES_ARG(text));
-        diag_hint(compiler->diags, "AS gives it a name of your choice");
+        compiler_hint(compiler, "AS gives it a name of your choice");
     }
     return compiler_keep(compiler, text);
 }
@@ -59,7 +59,7 @@ compile_item(struct compiler *compiler, const struct select_item *item, bool nam
     out->star = star && item->alias.count == 0;
     if (star && !whole && item->alias.count > 0) {
         compiler_report(compiler, DIAG_ERROR, item->span, "'.*' takes no alias");
-        diag_hint(compiler->diags, "leave '.*' away: path AS name");
+        compiler_hint(compiler, "leave '.*' away: path AS name");
         return false;
     }
     if (named && !out->star) {
@@ -78,9 +78,16 @@ compile_item(struct compiler *compiler, const struct select_item *item, bool nam
     return out->node != NULL;
 }
 
+enum { SELECT_ITEMS_MAX = 1000 };
+
 static bool
 compile_output(struct compiler *compiler, const struct select *select, struct query *query)
 {
+    if (select->item_count > SELECT_ITEMS_MAX) {
+        compiler_report(compiler, DIAG_ERROR, select->items[SELECT_ITEMS_MAX].span,
+                        "SELECT takes at most %d items", SELECT_ITEMS_MAX);
+        return false;
+    }
     struct output_item *items = arena_new_array(compiler->arena, struct output_item,
                                                 select->item_count);
     bool ok = true;
@@ -98,7 +105,7 @@ compile_output(struct compiler *compiler, const struct select *select, struct qu
         select->items[0].expr->item_count > 0) {
         compiler_report(compiler, DIAG_ERROR, select->items[0].span,
                         "SELECT VALUE takes one expression");
-        diag_hint(compiler->diags, "leave '.*' away");
+        compiler_hint(compiler, "leave '.*' away");
         return false;
     }
     return ok;
@@ -123,26 +130,37 @@ shape_of(const struct select *select, const struct query *query)
 
 /* ---- layout ---- */
 
+/* Room for one more: capacities are powers of two. */
+static void *
+grow(struct compiler *compiler, const void *items, uint32_t count, size_t size)
+{
+    if (count > 0 && (count & (count - 1)) != 0) {
+        return (void *)(uintptr_t)items;
+    }
+    void *larger = arena_alloc_zeroed(compiler->arena, count == 0 ? 1 : 2 * (size_t)count, size);
+    if (count > 0) {
+        memcpy(larger, items, count * size);
+    }
+    return larger;
+}
+
 static struct layout *
 find_or_add_part(struct compiler *compiler, struct layout *layout, struct bytes name)
 {
-    struct layout *parts = (struct layout *)layout->parts;
+    struct layout *parts = (struct layout *)(uintptr_t)layout->parts;
     for (uint32_t i = 0; i < layout->part_count; i++) {
         if (bytes_equal(parts[i].name, name)) {
             return &parts[i];
         }
     }
-    struct layout *more = arena_new_array(compiler->arena, struct layout, layout->part_count + 1);
-    if (layout->part_count > 0) {
-        memcpy(more, parts, layout->part_count * sizeof *more);
-    }
-    struct layout *part = &more[layout->part_count++];
+    parts = grow(compiler, parts, layout->part_count, sizeof *parts);
+    layout->parts = parts;
+    struct layout *part = &parts[layout->part_count++];
     struct buf key = {.arena = compiler->arena};
     json_write_string(&key, name);
     buf_append_char(&key, ':');
     part->name = name;
     part->key_text = buf_bytes(&key);
-    layout->parts = more;
     return part;
 }
 
@@ -153,9 +171,8 @@ lay_out(struct compiler *compiler, const struct output_item *item, uint32_t inde
     for (size_t i = 0; i < item->alias.count; i++) {
         layout = find_or_add_part(compiler, layout, item->alias.items[i]);
     }
-    uint32_t *items = arena_new_array(compiler->arena, uint32_t, layout->item_count + 1);
+    uint32_t *items = grow(compiler, layout->items, layout->item_count, sizeof *items);
     if (layout->item_count > 0) {
-        memcpy(items, layout->items, layout->item_count * sizeof *items);
         compiler_report(compiler, DIAG_WARNING, item->alias.span,
                         "member '%.*s' is given twice: the later value wins",
                         BYTES_ARG(layout->name));

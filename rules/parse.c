@@ -326,11 +326,18 @@ line_index_place(const struct line_index *lines, struct span span)
         }
     }
     size_t start = lines->starts[low];
-    struct diag_place place = diag_place_of(
-            lines->file, bytes_slice(lines->text, start, lines->text.size), span.start - start,
-            span.end - span.start);
-    place.line = (unsigned)low + 1;
-    return place;
+    size_t end = low + 1 < lines->count ? lines->starts[low + 1] - 1 : lines->text.size;
+    struct bytes line = bytes_slice(lines->text, start, end);
+    if (bytes_ends_with(line, BYTES("\r"))) {
+        line.size--;
+    }
+    return (struct diag_place){
+            .file = lines->file,
+            .line = (unsigned)low + 1,
+            .column = (unsigned)(span.start - start + 1),
+            .length = span.end - span.start,
+            .source_line = line,
+    };
 }
 
 struct span

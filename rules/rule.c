@@ -147,7 +147,7 @@ compile_target(struct loader *loader, enum rule_target_kind kind, struct bytes t
     bool fixed = out->part_count == 0 || (out->part_count == 1 && out->parts[0].node == NULL);
     if (kind == RULE_TARGET_TOPIC && fixed && !topic_is_valid(text)) {
         compiler_report(&loader->compiler, DIAG_ERROR, span, "nobody can publish to this topic");
-        diag_hint(loader->diags, "a topic is not empty and has no '+' and '#'; ${topic(2)} takes "
+        compiler_hint(&loader->compiler, "a topic is not empty and has no '+' and '#'; ${topic(2)} takes "
                                  "a level from the message's topic");
         return false;
     }
@@ -214,7 +214,7 @@ load_insert(struct loader *loader, const struct statement *statement)
     bool ok = true;
     if (select->from == NULL) {
         compiler_report(compiler, DIAG_ERROR, select->span, "a rule needs FROM");
-        diag_hint(loader->diags, "FROM 'topic/filter'");
+        compiler_hint(&loader->compiler, "FROM 'topic/filter'");
         ok = false;
     } else {
         compiler->source_alias = select->from->alias;
@@ -270,7 +270,7 @@ load_relation(struct loader *loader, const struct statement *statement)
     if (relation.connector.size == 0) {
         compiler_report(&loader->compiler, DIAG_ERROR, statement->name_span,
                         "table '%.*s' has no 'connector'", BYTES_ARG(relation.name));
-        diag_hint(loader->diags, "WITH ('connector' = 'timeseries', ...)");
+        compiler_hint(&loader->compiler, "WITH ('connector' = 'timeseries', ...)");
     }
     for (size_t i = 0; i < loader->relation_count; i++) {
         if (bytes_equal(loader->relations[i].name, relation.name)) {
@@ -294,7 +294,12 @@ loader_init(struct loader *loader, struct bytes path, struct bytes text, bool co
     file->text = arena_copy(&file->arena, text);
     *loader = (struct loader){.file = file, .diags = diags};
     loader->compiler = (struct compiler){
-            .arena = &file->arena, .diags = diags, .comments = comments};
+            .arena = &file->arena,
+            .diags = diags,
+            .diags_before = diags->count,
+            .errors_before = diags->errors,
+            .comments = comments,
+    };
 }
 
 /* The scratch arena is part of the loader: call this once that has its final address. */

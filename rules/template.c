@@ -113,6 +113,8 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
     struct diag_list diags = {0};
     struct compiler apart = *compiler;
     apart.diags = &diags;
+    apart.diags_before = 0;
+    apart.errors_before = 0;
     apart.lines = line_index_of(compiler->lines.file, text, compiler->scratch);
     struct token_source source = {compiler->lines.file, text, compiler->comments, {0, 0}};
     bool ok = compile_parts(out, &apart, &source, 0, text, (struct span){0, 0});
@@ -120,7 +122,7 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
         compiler_report(compiler, diags.items[i].level, span, "in the template: %.*s",
                         BYTES_ARG(diags.items[i].message));
         if (diags.items[i].hint.size > 0) {
-            diag_hint(compiler->diags, "%.*s", BYTES_ARG(diags.items[i].hint));
+            compiler_hint(compiler, "%.*s", BYTES_ARG(diags.items[i].hint));
         }
     }
     diag_list_fini(&diags);

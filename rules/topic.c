@@ -1,10 +1,12 @@
 /*
- * The trie has a node for each prefix of a filter. The children of all nodes are in one hash table,
- * keyed by (node, level text), so that a node with ten thousand children costs the same as one with
- * two; '+' is a link of its own. Indices hang on nodes as chains: those whose filter ends there,
- * and those that end with '#' there.
+ * The trie has a node for each beginning that filters share. The children of all nodes are in one
+ * hash table, keyed by (node, level text), so that a node with ten thousand children costs the same
+ * as one with two; '+' is a link of its own. Three chains of indices hang on a node: filters that end
+ * there, filters that end with '#' there, and a few tails: filters that nobody shares from here on,
+ * with the rest of their text, which is matched as it is. When a node gets too many tails they
+ * move one level down.
  *
- *   a/+/c -> 1, a/# -> 2      (0) -a-> (1) [#: 2] -+-> (2) -c-> (3) [end: 1]
+ *   a/+/c -> 1, a/# -> 2, a/b/c/d -> 3       (0) -a-> (1) [#: 2] [tails: +/c 1, b/c/d 3]
  *
  * A match walks at most two children a level ('+' and the text), depth bounded by the filters.
  */
@@ -63,13 +65,10 @@ is_wildcard(struct bytes level, char c)
     return level.size == 1 && level.data[0] == c;
 }
 
-bool
-topic_match(struct bytes filter, struct bytes topic)
+/* Level by level, without the rule about '$'. */
+static bool
+match_levels(struct bytes filter, struct bytes topic)
 {
-    bool wild = filter.size > 0 && (filter.data[0] == '+' || filter.data[0] == '#');
-    if (wild && is_reserved(topic)) {
-        return false;
-    }
     struct bytes wanted, level;
     while (bytes_split(&filter, '/', &wanted)) {
         if (!bytes_split(&topic, '/', &level)) {
@@ -83,6 +82,13 @@ topic_match(struct bytes filter, struct bytes topic)
         }
     }
     return topic.data == NULL;
+}
+
+bool
+topic_match(struct bytes filter, struct bytes topic)
+{
+    bool wild = filter.size > 0 && (filter.data[0] == '+' || filter.data[0] == '#');
+    return !(wild && is_reserved(topic)) && match_levels(filter, topic);
 }
 
 bool
@@ -101,23 +107,31 @@ topic_is_basic_ingest(struct bytes topic, struct bytes *rule, struct bytes *rest
 
 /* ---- the trie ---- */
 
-enum { NONE = 0, EDGES_MIN = 16 };
+enum { NONE = 0, EDGES_MIN = 16, TAILS_MAX = 4 };
 
 struct trie_node {
     uint32_t plus; /* the child for '+', or NONE (the root is nobody's child) */
     uint32_t ends; /* chain of indices whose filter ends here, or NONE */
     uint32_t hash; /* chain of indices whose filter goes on with '#' and ends */
+    uint32_t tails; /* chain of indices whose filter goes on with `rest` */
 };
+
+enum { SHORT_LEVEL_BYTES = sizeof(char *) };
 
 struct trie_edge {
     uint32_t parent;
     uint32_t child; /* NONE: an empty place of the table */
     uint32_t hash;
     uint32_t size;
-    const char *level;
+    union {
+        const char *level;
+        char short_level[SHORT_LEVEL_BYTES]; /* when it fits: saves a cache miss */
+    };
 };
 
 struct trie_link {
+    const char *rest; /* of tails */
+    uint32_t rest_size;
     uint32_t index;
     uint32_t next;
 };
@@ -176,6 +190,13 @@ hash_of(uint32_t parent, struct bytes level)
     return hash ^ hash >> 15;
 }
 
+static struct bytes
+edge_level(const struct trie_edge *edge)
+{
+    bool fits = edge->size <= SHORT_LEVEL_BYTES;
+    return bytes_of(fits ? edge->short_level : edge->level, edge->size);
+}
+
 /* The edge, or the empty place where it belongs. */
 static struct trie_edge *
 find_edge(const struct topic_trie *trie, uint32_t parent, struct bytes level, uint32_t hash)
@@ -184,8 +205,8 @@ find_edge(const struct topic_trie *trie, uint32_t parent, struct bytes level, ui
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct trie_edge *edge = &trie->edges[i];
         bool same = edge->child == NONE ||
-                    (edge->hash == hash && edge->parent == parent && edge->size == level.size &&
-                     memcmp(edge->level, level.data, level.size) == 0);
+                    (edge->hash == hash && edge->parent == parent &&
+                     bytes_equal(edge_level(edge), level));
         if (same) {
             return edge;
         }
@@ -201,8 +222,7 @@ grow_edges(struct topic_trie *trie)
     trie->edges = mem_new_array(struct trie_edge, trie->edge_capacity);
     for (size_t i = 0; i < old_capacity; i++) {
         if (old[i].child != NONE) {
-            struct bytes level = bytes_of(old[i].level, old[i].size);
-            *find_edge(trie, old[i].parent, level, old[i].hash) = old[i];
+            *find_edge(trie, old[i].parent, edge_level(&old[i]), old[i].hash) = old[i];
         }
     }
     free(old);
@@ -217,51 +237,109 @@ add_node(struct topic_trie *trie)
     return (uint32_t)trie->node_count++;
 }
 
+/* The child for a level, or NONE. */
 static uint32_t
-find_or_add_child(struct topic_trie *trie, uint32_t parent, struct bytes level)
+find_child(const struct topic_trie *trie, uint32_t parent, struct bytes level)
 {
     if (is_wildcard(level, '+')) {
-        if (trie->nodes[parent].plus == NONE) {
-            uint32_t child = add_node(trie);
-            trie->nodes[parent].plus = child;
-        }
         return trie->nodes[parent].plus;
+    }
+    return find_edge(trie, parent, level, hash_of(parent, level))->child;
+}
+
+static uint32_t
+add_child(struct topic_trie *trie, uint32_t parent, struct bytes level)
+{
+    uint32_t child = add_node(trie);
+    if (is_wildcard(level, '+')) {
+        trie->nodes[parent].plus = child;
+        return child;
     }
     if ((trie->edge_count + 1) * 2 > trie->edge_capacity) {
         grow_edges(trie);
     }
     uint32_t hash = hash_of(parent, level);
     struct trie_edge *edge = find_edge(trie, parent, level, hash);
-    if (edge->child == NONE) {
-        *edge = (struct trie_edge){
-                .parent = parent,
-                .child = add_node(trie),
-                .hash = hash,
-                .size = (uint32_t)level.size,
-                .level = arena_copy(&trie->arena, level).data,
-        };
-        trie->edge_count++;
+    *edge = (struct trie_edge){
+            .parent = parent, .child = child, .hash = hash, .size = (uint32_t)level.size};
+    if (level.size <= SHORT_LEVEL_BYTES) {
+        memcpy(edge->short_level, level.data, level.size);
+    } else {
+        edge->level = arena_copy(&trie->arena, level).data;
     }
-    return edge->child;
+    trie->edge_count++;
+    return child;
+}
+
+static void
+add_link(struct topic_trie *trie, uint32_t *chain_of_node, struct trie_link link)
+{
+    link.next = *chain_of_node;
+    *chain_of_node = (uint32_t)trie->link_count;
+    trie->links = mem_grow(trie->links, trie->link_count, &trie->link_capacity,
+                           sizeof *trie->links);
+    trie->links[trie->link_count++] = link;
+}
+
+static unsigned
+chain_length(const struct topic_trie *trie, uint32_t link)
+{
+    unsigned length = 0;
+    for (; link != NONE; link = trie->links[link].next) {
+        length++;
+    }
+    return length;
+}
+
+static void add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t index);
+
+/* Moves a node's tails one level down. Their links stay behind unused. */
+static void
+move_tails_down(struct topic_trie *trie, uint32_t node)
+{
+    uint32_t link = trie->nodes[node].tails;
+    trie->nodes[node].tails = NONE;
+    while (link != NONE) {
+        struct trie_link tail = trie->links[link];
+        struct bytes rest = bytes_of(tail.rest, tail.rest_size), level;
+        bytes_split(&rest, '/', &level);
+        uint32_t child = find_child(trie, node, level);
+        child = child == NONE ? add_child(trie, node, level) : child;
+        add_from(trie, child, rest, tail.index);
+        link = tail.next;
+    }
+}
+
+/* `rest` lives in the trie's arena. */
+static void
+add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t index)
+{
+    struct trie_link link = {rest.data, (uint32_t)rest.size, index, NONE};
+    struct bytes level;
+    while (bytes_split(&rest, '/', &level)) {
+        if (is_wildcard(level, '#')) {
+            add_link(trie, &trie->nodes[node].hash, link);
+            return;
+        }
+        uint32_t child = find_child(trie, node, level);
+        if (child == NONE) {
+            add_link(trie, &trie->nodes[node].tails, link);
+            if (chain_length(trie, trie->nodes[node].tails) > TAILS_MAX) {
+                move_tails_down(trie, node);
+            }
+            return;
+        }
+        node = child;
+        link.rest = rest.data;
+        link.rest_size = (uint32_t)rest.size;
+    }
+    add_link(trie, &trie->nodes[node].ends, link);
 }
 
 void
 topic_trie_add(struct topic_trie *trie, struct bytes filter, uint32_t index)
 {
-    uint32_t node = 0;
-    bool multi = false;
-    struct bytes level;
-    while (bytes_split(&filter, '/', &level)) {
-        multi = is_wildcard(level, '#');
-        if (!multi) {
-            node = find_or_add_child(trie, node, level);
-        }
-    }
-    uint32_t *chain = multi ? &trie->nodes[node].hash : &trie->nodes[node].ends;
-    trie->links = mem_grow(trie->links, trie->link_count, &trie->link_capacity,
-                           sizeof *trie->links);
-    trie->links[trie->link_count] = (struct trie_link){index, *chain};
-    *chain = (uint32_t)trie->link_count++;
+    add_from(trie, 0, arena_copy(&trie->arena, filter), index);
 }
 
 struct match {
@@ -278,24 +356,39 @@ report_chain(const struct match *match, uint32_t link)
     }
 }
 
+static void
+match_tails(const struct match *match, uint32_t at, struct bytes topic)
+{
+    uint32_t link = match->trie->nodes[at].tails;
+    while (link != NONE) {
+        const struct trie_link *tail = &match->trie->links[link];
+        struct bytes rest = bytes_of(tail->rest, tail->rest_size);
+        if (at == 0 ? topic_match(rest, topic) : match_levels(rest, topic)) {
+            match->found(match->context, tail->index);
+        }
+        link = tail->next;
+    }
+}
+
 /* `wild`: whether wildcards may match here (not in the first level of '$...'). */
 static void
 match_from(const struct match *match, uint32_t at, struct bytes topic, bool wild)
 {
     const struct trie_node *node = &match->trie->nodes[at];
     struct bytes level;
-    if (!bytes_split(&topic, '/', &level)) {
+    if (topic.data == NULL) {
         report_chain(match, node->ends);
         return;
     }
+    match_tails(match, at, topic);
+    bytes_split(&topic, '/', &level);
     if (wild) {
         report_chain(match, node->hash);
         if (node->plus != NONE) {
             match_from(match, node->plus, topic, true);
         }
     }
-    uint32_t hash = hash_of(at, level);
-    const struct trie_edge *edge = find_edge(match->trie, at, level, hash);
+    const struct trie_edge *edge = find_edge(match->trie, at, level, hash_of(at, level));
     if (edge->child != NONE) {
         match_from(match, edge->child, topic, true);
     }
@@ -306,5 +399,6 @@ topic_trie_match(const struct topic_trie *trie, struct bytes topic,
                  void (*found)(void *context, uint32_t index), void *context)
 {
     struct match match = {trie, found, context};
+    topic.data = topic.size == 0 ? "" : topic.data; /* one empty level, not none */
     match_from(&match, 0, topic, !is_reserved(topic));
 }

@@ -63,6 +63,19 @@ diag_io_error(struct diag_list *list, int os_error, const char *format, ...)
     diag->message = arena_printf(&list->arena, "%.*s: %s", BYTES_ARG(what), strerror(os_error));
 }
 
+/* A copy of a source line; many errors of one long line share it. */
+static struct bytes
+copy_line(struct diag_list *list, struct bytes line)
+{
+    if (list->count >= 2) {
+        struct bytes before = list->items[list->count - 2].place.source_line;
+        if (bytes_equal(before, line)) {
+            return before;
+        }
+    }
+    return arena_copy(&list->arena, line);
+}
+
 void
 diag_at(struct diag_list *list, enum diag_level level, const struct diag_place *place,
         const char *format, ...)
@@ -75,7 +88,7 @@ diag_at(struct diag_list *list, enum diag_level level, const struct diag_place *
     diag->message = message;
     diag->place = *place;
     diag->place.file = arena_copy(&list->arena, place->file);
-    diag->place.source_line = arena_copy(&list->arena, place->source_line);
+    diag->place.source_line = copy_line(list, place->source_line);
 }
 
 void

@@ -355,8 +355,8 @@ class Gateway(Process):
 
 
 def rows_of(text):
-    """What `query --json` prints: one JSON object a row, by column name."""
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    """What `query --json` prints: an array with one object a row, by column name."""
+    return json.loads(text)
 
 
 def hold(gateway, rule, count):
