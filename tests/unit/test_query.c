@@ -85,7 +85,7 @@ run(struct database *database, struct bytes sql, struct query_result *result,
             .table_count = database->count,
             .table_name_at = table_name_at,
     };
-    return query_run(&request, result, diags);
+    return query_execute(&request, result, diags);
 }
 
 /* What a query prints: its table of text, or its errors. */
