@@ -634,6 +634,9 @@ wait_and_retry(struct mqtt_connection *connection, struct bytes reason, bool is_
     connection->phase = PHASE_WAITING;
     connection->deadline_us = now_us() + pause * 1000;
     report(connection, reason, pause);
+    if (connection->events.failed != NULL) {
+        connection->events.failed(connection->events.context, reason);
+    }
 }
 
 static void

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -264,6 +265,24 @@ ingest_tick(struct ingest *ingest)
     }
 }
 
+/* The writer makes the version odd, writes, makes it even: a copy between two equal even ones is
+ * whole. A writer that died in between leaves it odd; then there is no reason to show. */
+static void
+copy_reason(const struct ingest_page *page, char *out)
+{
+    enum { TRIES = 100 };
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t before = atomic_load(&page->reason_version);
+        memcpy(out, page->reason, INGEST_REASON_BYTES);
+        atomic_thread_fence(memory_order_acquire);
+        if (before % 2 == 0 && atomic_load(&page->reason_version) == before) {
+            out[INGEST_REASON_BYTES - 1] = '\0';
+            return;
+        }
+    }
+    out[0] = '\0';
+}
+
 void
 ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
 {
@@ -281,4 +300,5 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
 #define INGEST_COUNTER(name, doc) out->name = atomic_load(&page->name);
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER
+    copy_reason(page, out->reason);
 }

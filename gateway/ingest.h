@@ -63,6 +63,7 @@ struct ingest_stats {
     unsigned filters_wanted, filters_active, filters_refused;
     int64_t canary_us; /* last round trip through the broker; 0: none yet */
     uint64_t restarts; /* of the process, after it ended by itself */
+    char reason[INGEST_REASON_BYTES]; /* why there is no connection; "" while there is one */
 #define INGEST_COUNTER(name, doc) uint64_t name;
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER

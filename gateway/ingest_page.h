@@ -30,6 +30,8 @@
     INGEST_COUNTER(sessions_lost, "connections that found no session of ours any more")        \
     INGEST_COUNTER(canaries_lost, "sessions renewed because the canary did not come back")
 
+enum { INGEST_REASON_BYTES = 200 };
+
 enum ingest_state {
     INGEST_STARTING,   /* the journal is being opened */
     INGEST_CONNECTING, /* waiting for the broker */
@@ -48,6 +50,8 @@ struct ingest_page {
     _Atomic uint32_t filters_refused;
     _Atomic uint32_t canaries_lost_in_row;
     _Atomic int64_t canary_us;         /* the last round trip; 0: none yet */
+    _Atomic uint32_t reason_version;   /* odd while `reason` is being written */
+    char reason[INGEST_REASON_BYTES];  /* why there is no connection; "" while there is one */
 #define INGEST_COUNTER(name, doc) _Atomic uint64_t name;
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER

@@ -327,16 +327,33 @@ advance_subscriptions(struct ingester *ingester)
 }
 
 static void
+set_reason(struct ingest_page *page, struct bytes reason)
+{
+    uint32_t version = atomic_load(&page->reason_version) | 1;
+    atomic_store(&page->reason_version, version);
+    snprintf(page->reason, sizeof page->reason, "%.*s", BYTES_ARG(reason));
+    atomic_store(&page->reason_version, version + 1);
+}
+
+static void
 on_connected(void *context, const struct mqtt_session *session)
 {
     struct ingester *ingester = context;
     count(&ingester->page->connects, 1);
+    set_reason(ingester->page, BYTES(""));
     count(&ingester->page->sessions_lost,
           !session->is_present && atomic_load(&ingester->page->connects) > 1);
     atomic_store(&ingester->page->protocol, (uint32_t)session->version);
     ingester->canary.is_out = false;
     ingester->canary.next_us = 0;
     subscriptions_connected(ingester->subscriptions, session->is_present);
+}
+
+static void
+on_failed(void *context, struct bytes reason)
+{
+    struct ingester *ingester = context;
+    set_reason(ingester->page, reason);
 }
 
 static void
@@ -553,6 +570,7 @@ open_connection(struct ingester *ingester, struct diag_list *diags)
             .message = on_message,
             .published = on_published,
             .connected = on_connected,
+            .failed = on_failed,
             .lost = on_lost,
             .answered = on_answered,
     };

@@ -58,6 +58,7 @@ add_ingest(cJSON *root, struct gateway *gateway)
     cJSON_AddBoolToObject(ingest, "connected", connected);
     cJSON_AddStringToObject(ingest, "state", ingest_state_name(stats.state));
     cJSON_AddStringToObject(ingest, "protocol", protocol);
+    add_bytes(ingest, "last_error", bytes_of_string(stats.reason));
     add_count(ingest, "received", stats.received);
     add_count(ingest, "received_bytes", stats.received_bytes);
     add_count(ingest, "accepted", stats.accepted);
@@ -192,7 +193,8 @@ print_ingest(const cJSON *root, struct buf *out)
     if (connected) {
         buf_printf(out, ", MQTT %s", text_of(ingest, "protocol"));
     } else {
-        buf_printf(out, ": %s", text_of(ingest, "state"));
+        const char *why = text_of(ingest, "last_error");
+        buf_printf(out, ": %s", why[0] == '\0' ? text_of(ingest, "state") : why);
     }
     buf_printf(out, "\nmessages %" PRId64 " received, %" PRId64 " through the rules",
                number_of(ingest, "received"),
