@@ -33,7 +33,7 @@ struct query_request {
     const struct os *os;
     struct query_limits limits;
     void *context; /* of the two functions below */
-    /* The table that `database`.`name` means; `database` may be empty. False only after an error. */
+    /* The table that `database`.`name` means; `database` may be empty. False after an error. */
     bool (*find_table)(void *context, struct bytes database, struct bytes name,
                        struct query_table_ref *out, struct diag_list *diags);
     /* The names of all tables, for "did you mean". */

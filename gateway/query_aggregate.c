@@ -1,6 +1,6 @@
 /*
- * Aggregates that SQLite does not have: deviations (Welford's method, stable in one pass), the value
- * at the smallest or largest of another, exact percentiles.
+ * Aggregates that SQLite does not have: deviations (Welford's method, stable in one pass), the
+ * value at the smallest or largest of another, exact percentiles.
  *
  * An aggregate's state begins zeroed by SQLite and is freed by its final call, which always comes.
  */

@@ -1,7 +1,7 @@
 /*
  * The functions that plans call, beside those that SQLite has: times, exact arithmetic, casts,
- * aggregates. Types are settled by the planner; a function sees what rules/query.h says a type is in
- * SQLite. NULL in gives NULL out. An error stops the query with its text.
+ * aggregates. Types are settled by the planner; a function sees what rules/query.h says a type is
+ * in SQLite. NULL in gives NULL out. An error stops the query with its text.
  */
 #include "query_table.h"
 
@@ -245,7 +245,8 @@ find_unit(sqlite3_context *context, sqlite3_value *value)
         }
     }
     struct buf message = {0};
-    buf_printf(&message, "unknown unit '%.*s': second, minute, hour, day, week, month, quarter, year",
+    buf_printf(&message,
+               "unknown unit '%.*s': second, minute, hour, day, week, month, quarter, year",
                BYTES_ARG(bytes_slice(name, 0, 40)));
     sqlite3_result_error(context, buf_string(&message), -1);
     buf_fini(&message);

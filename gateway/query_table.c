@@ -1,8 +1,8 @@
 /*
  * The virtual table: SQLite's questions answered with a driver's describe and scan.
  *
- * What is pushed down to the scan, because it is exact there: the time range (=, <, <=, >, >= on the
- * TIMESTAMP column), the order by time, and which columns are read at all. An equality with a text
+ * What is pushed down to the scan, because it is exact there: the time range (=, <, <=, >, >= on
+ * the TIMESTAMP column), the order by time, and which columns are read at all. An equality with a text
  * goes along as a hint and is checked again by SQLite.
  *
  *   idxNum   bit 0: newest first; above: number of the column of the hint + 1, or 0

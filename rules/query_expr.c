@@ -45,18 +45,17 @@ value_equal(const struct query_value *a, const struct query_value *b)
     return a->integer == b->integer; /* doubles by their bits */
 }
 
-enum { SHARED_PARAMETERS = 256 };
+enum { SHARED_PARAMETERS = 1024 }; /* how many of the newest are looked at */
 
 /* The number of a parameter with this value: equal ones share it, so that equal expressions look
-   equal to SQLite. */
+   equal, here (GROUP BY) and to SQLite. */
 static size_t
 parameter_of(struct planner *planner, const struct query_value *value)
 {
-    size_t searched = planner->parameter_count < SHARED_PARAMETERS ? planner->parameter_count
-                                                                   : SHARED_PARAMETERS;
-    for (size_t i = 0; i < searched; i++) {
-        if (value_equal(&planner->parameters[i], value)) {
-            return i + 1;
+    size_t newest = planner->parameter_count;
+    for (size_t i = newest; i > 0 && newest - i < SHARED_PARAMETERS; i--) {
+        if (value_equal(&planner->parameters[i - 1], value)) {
+            return i;
         }
     }
     size_t count = planner->parameter_count;
@@ -215,7 +214,8 @@ type_of_name(struct bytes name)
     } types[] = {
             {"VARCHAR", QUERY_VARCHAR},     {"BIGINT", QUERY_BIGINT}, {"INTEGER", QUERY_BIGINT},
             {"INT", QUERY_BIGINT},          {"DOUBLE", QUERY_DOUBLE}, {"REAL", QUERY_DOUBLE},
-            {"BOOLEAN", QUERY_BOOLEAN},     {"DATE", QUERY_DATE},     {"TIMESTAMP", QUERY_TIMESTAMP},
+            {"BOOLEAN", QUERY_BOOLEAN},     {"DATE", QUERY_DATE},
+            {"TIMESTAMP", QUERY_TIMESTAMP},
     };
     struct bytes base = bytes_slice(name, 0, bytes_find(name, '('));
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {

@@ -2,8 +2,8 @@
  * What a name in an expression means: a column of a relation in FROM, of this query or of one
  * around it.
  *
- * A name is first looked for as written, then without case (Trino's names know no case, Timestream's
- * data does). measure_value::double is a column's name with a type in it.
+ * A name is first looked for as written, then without case (Trino's names know no case,
+ * Timestream's data does). measure_value::double is a column's name with a type in it.
  */
 #include "query_node.h"
 

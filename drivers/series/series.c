@@ -505,14 +505,14 @@ series_health(void *instance, struct health *out)
 
 static const struct option series_options[] = {
         {.name = "dimensions", .type = OPTION_STRING, .offset = MEMBER(dimensions),
-         .doc = "Members that tell series apart, separated by commas; default: the VARCHAR columns, "
-                "without columns all members that hold strings."},
+         .doc = "Members that tell series apart, separated by commas; default: the VARCHAR "
+                "columns, without columns all members that hold strings."},
         {.name = "measures", .type = OPTION_STRING, .offset = MEMBER(measures),
          .doc = "Members that are stored as values; default: the DOUBLE, BIGINT and BOOLEAN "
                 "columns, without columns everything that is no dimension."},
         {.name = "time", .type = OPTION_STRING, .offset = MEMBER(time),
-         .doc = "Member that holds the time of a row, as an epoch number or ISO 8601 text; default: "
-                "the TIMESTAMP column, else 'time'. A row without it has the time of its arrival."},
+         .doc = "Member that holds the time of a row, as an epoch number or ISO 8601 text; "
+                "default: the TIMESTAMP column, else 'time'. A row without it has the time of its arrival."},
         {.name = "time_unit", .type = OPTION_CHOICE, .offset = MEMBER(time_unit),
          .fallback = "ms", .choices = "s|ms|us|ns", .doc = "What an epoch number counts."},
         {.name = "version", .type = OPTION_STRING, .offset = MEMBER(version),

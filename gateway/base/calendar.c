@@ -32,7 +32,8 @@ calendar_date_of(int64_t days)
                           / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t month_from_march = (5 * day_of_year + 2) / 153;
-    unsigned month = (unsigned)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+    int64_t month_shift = month_from_march < 10 ? 3 : -9;
+    unsigned month = (unsigned)(month_from_march + month_shift);
     return (struct calendar_date){
             .year = year_of_era + era * 400 + (month <= 2),
             .month = month,

@@ -334,7 +334,8 @@ devices_trends_and_anomalies(void **state)
     for (uint32_t at = input + 1; at < json.nodes[input].next; at = json.nodes[at].next) {
         assert_done(table, flat_event(&database, &json, at));
     }
-    assert_string_equal(printed(&database, BYTES("SELECT count(*) AS n FROM \"iot\".\"sensor-data\"")),
+    assert_string_equal(printed(&database,
+                                BYTES("SELECT count(*) AS n FROM \"iot\".\"sensor-data\"")),
                         "   n\n----\n1000\n(1 row)\n");
     assert_rows(&database,
                 "SELECT device_id, bin(time, 10m) AS time_bucket, "
@@ -490,6 +491,14 @@ long_queries_run(void **state)
         buf_printf(&sql, " OR x = %d", i + 10);
     }
     assert_string_equal(printed(&database, buf_bytes(&sql)), "n\n-\n1\n(1 row)\n");
+    buf_clear(&sql);
+    buf_append_string(&sql, "SELECT bin(v.t, 1m) AS b FROM (VALUES now()) AS v(t) "
+                            "WHERE 0 NOT IN (1");
+    for (int i = 2; i < 3000; i++) {
+        buf_printf(&sql, ", %d", i);
+    }
+    buf_append_string(&sql, ") GROUP BY bin(v.t, 1m)");
+    assert_non_null(strstr(printed(&database, buf_bytes(&sql)), "2024-07-11 13:00:00"));
     buf_clear(&sql);
     buf_append_string(&sql, "SELECT 1");
     for (int i = 0; i < 900; i++) {
