@@ -33,6 +33,7 @@ enum {
     BATCH_RECORDS_MAX = 1024,
     BATCH_ARENA_BYTES_MAX = 4 * 1024 * 1024,
     GAP_LOG_EVERY_MS = 10000,
+    HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
@@ -75,6 +76,7 @@ struct engine {
     struct arena arena; /* per batch */
     int64_t committed_at_us; /* monotonic */
     bool moved; /* since the last commit */
+    bool hurried; /* the sinks know of the commit that is near */
 };
 
 /* ---- rows ---- */
@@ -542,6 +544,7 @@ checkpoint_now(struct engine *engine)
     struct diag_list diags = {0};
     int64_t began_us = os->mono_us(os);
     bool committed = commit(engine, &diags);
+    engine->hurried = false;
     engine->committed_at_us = os->mono_us(os);
     if (committed) {
         /* Once more when records were still on their way, so that the journal can be freed. */
@@ -557,6 +560,16 @@ checkpoint_now(struct engine *engine)
     diag_list_fini(&diags);
 }
 
+/* What lingers in a sink when it is cut is written to its backlog in vain; so it goes out first. */
+static void
+hurry_sinks(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->current->sink_count; i++) {
+        outbox_hurry(engine->current->sinks[i]->outbox);
+    }
+    engine->hurried = true;
+}
+
 static int64_t
 until_checkpoint_ms(const struct engine *engine)
 {
@@ -564,6 +577,27 @@ until_checkpoint_ms(const struct engine *engine)
     int64_t due_us = engine->committed_at_us + engine->options.checkpoint_interval_ms * 1000;
     int64_t left_us = due_us - os->mono_us(os);
     return left_us <= 0 ? 0 : (left_us + 999) / 1000;
+}
+
+/* Until the sinks are hurried, or then until the checkpoint. */
+static int64_t
+until_due_ms(const struct engine *engine)
+{
+    int64_t left_ms = until_checkpoint_ms(engine);
+    return engine->hurried || left_ms <= HURRY_MS ? left_ms : left_ms - HURRY_MS;
+}
+
+static void
+checkpoint_when_due(struct engine *engine)
+{
+    if (!engine->moved) {
+        return;
+    }
+    if (until_checkpoint_ms(engine) == 0) {
+        checkpoint_now(engine);
+    } else if (!engine->hurried && until_checkpoint_ms(engine) <= HURRY_MS) {
+        hurry_sinks(engine);
+    }
 }
 
 /* ---- the thread ---- */
@@ -598,9 +632,7 @@ sleep_until_news(struct engine *engine, bool is_held_up)
             {.fd = engine->wake_fd, .events = POLLIN},
             {.fd = source->wake_fd, .events = POLLIN},
     };
-    int timeout_ms = is_held_up      ? HELD_UP_MS
-                     : engine->moved ? (int)until_checkpoint_ms(engine)
-                                     : -1;
+    int timeout_ms = is_held_up ? HELD_UP_MS : engine->moved ? (int)until_due_ms(engine) : -1;
     poll(fds, 2, timeout_ms);
     uint64_t wakes;
     if ((fds[0].revents & POLLIN) != 0 && read(engine->wake_fd, &wakes, sizeof wakes) < 0) {
@@ -632,9 +664,7 @@ engine_main(void *context)
         for (size_t i = 0; i < engine->input_count && !is_held_up; i++) {
             records += process_input(engine, engine->inputs[i]);
         }
-        if (engine->moved && until_checkpoint_ms(engine) == 0) {
-            checkpoint_now(engine);
-        }
+        checkpoint_when_due(engine);
         if (records == 0) {
             sleep_until_news(engine, is_held_up);
         }

@@ -68,6 +68,7 @@ struct outbox {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_asleep;        /* the thread waits for records */
+    bool is_hurried;       /* the records that are there linger no longer */
     bool is_stopped; /* the thread has ended; the manager's */
     bool is_stopping;
     bool has_next;                /* a configuration waits to be taken */
@@ -287,7 +288,7 @@ take_batch(struct outbox *outbox)
         const struct waiting *first = outbox->backlog.front.first;
         int64_t until_us = first == NULL ? INT64_MAX : first->pushed_us + linger_us;
         if (count > 0 && (is_whole || outbox->backlog.is_spilled || outbox->is_stopping ||
-                          now_us(outbox) >= until_us)) {
+                          outbox->is_hurried || now_us(outbox) >= until_us)) {
             break;
         }
         count = 0;
@@ -300,6 +301,7 @@ take_batch(struct outbox *outbox)
         outbox->batch[i] = waiting;
     }
     outbox->batch_count = count;
+    outbox->is_hurried = false;
     pthread_mutex_unlock(&outbox->lock);
 }
 
@@ -678,6 +680,19 @@ outbox_push(struct outbox *outbox, const struct sink_record *record)
     wake(outbox);
     pthread_mutex_unlock(&outbox->lock);
     diag_list_fini(&diags);
+}
+
+void
+outbox_hurry(struct outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->lock);
+    if (outbox->backlog.front.count > 0) {
+        outbox->is_hurried = true;
+        if (outbox->is_asleep) {
+            pthread_cond_signal(&outbox->changed);
+        }
+    }
+    pthread_mutex_unlock(&outbox->lock);
 }
 
 bool

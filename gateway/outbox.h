@@ -18,7 +18,7 @@
  * Order: a batch whose records are not all DONE is sent again without those that are, before any
  * newer record. So ids grow over first attempts, and no record overtakes another.
  *
- * Threads: push, cut and committed belong to the core's thread; open, reconfigure, stop and close
+ * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and close
  * to one that manages sinks; stats, is_drained, is_full and is_settled may be called from any.
  */
 #ifndef HEADGATE_OUTBOX_H
@@ -92,6 +92,12 @@ void outbox_close(struct outbox *outbox, int64_t grace_ms);
  * kept in memory above the limit: outbox_is_full() then asks the core to push no more.
  */
 void outbox_push(struct outbox *outbox, const struct sink_record *record);
+
+/*
+ * A cut is near: what lingers for a fuller batch goes out now, so that the cut finds it delivered
+ * and need not write it to the backlog.
+ */
+void outbox_hurry(struct outbox *outbox);
 
 /* More waits in memory than may; goes back to false when the sink or the disk has taken some. */
 bool outbox_is_full(struct outbox *outbox);

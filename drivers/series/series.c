@@ -13,9 +13,9 @@
  *                                so that they are taken when they come behind later records
  *   the file is damaged          moved aside, a new one begins, RETRY for all
  *
- * DONE means committed: it survives a crash of the gateway at any instant. With 'sync' =
- * 'checkpoint' a power cut may take what SQLite's write-ahead log held in memory (up to 4 MB of
- * points); 'sync' = 'batch' forces each batch to the medium.
+ * DONE means committed and on the medium: it survives a crash and a power cut at any instant. With
+ * 'sync' = 'checkpoint' only a crash: a power cut may take what SQLite's write-ahead log held in
+ * memory (up to 4 MB of points).
  *
  * Threads: open, close and write on the sink's; describe and scan on any (series_reader.c);
  * health reads counters under the lock.
@@ -538,10 +538,10 @@ static const struct option series_options[] = {
          .fallback = "100000", .min = 1, .max = 100000000,
          .doc = "Most series (combinations of dimensions and measure) of the table; a record that "
                 "would begin one more is refused."},
-        {.name = "sync", .type = OPTION_CHOICE, .offset = MEMBER(sync), .fallback = "checkpoint",
+        {.name = "sync", .type = OPTION_CHOICE, .offset = MEMBER(sync), .fallback = "batch",
          .choices = "checkpoint|batch",
          .doc = "batch: each batch is forced to the medium before it counts as done. checkpoint: "
-                "fewer writes, a power cut may take the last 4 MB; a crash takes nothing."},
+                "no such wait, but a power cut may take the last 4 MB; a crash takes nothing."},
 };
 
 #define SERIES_DRIVER(connector, line)                                                            \
@@ -549,7 +549,7 @@ static const struct option series_options[] = {
         .name = connector, .summary = line,                                                       \
         .options = {series_options, sizeof series_options / sizeof *series_options},              \
         .options_size = sizeof(struct series_options),                                            \
-        .limits = {.records_max = 4096, .bytes_max = 4 << 20, .linger_ms = 500,                   \
+        .limits = {.records_max = 4096, .bytes_max = 4 << 20, .linger_ms = 1000,                  \
                    .timeout_ms = 30000},                                                          \
         .can_scan = true, .open = series_open, .close = series_close, .write = series_write,      \
         .describe = series_describe, .scan = series_scan, .health = series_health,                \
