@@ -216,7 +216,7 @@ scan(struct literal *out, struct bytes text)
     return true;
 }
 
-/* More digits than 64 bits hold: the first, and a last one that tells whether more follow. */
+/* More digits than 64 bits hold: the first ones, and a last one telling whether something follows. */
 static bool
 parse_long(struct decimal *out, const struct literal *literal, struct arena *arena)
 {
