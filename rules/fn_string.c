@@ -234,7 +234,7 @@ fn_chr(const struct call *call, struct value *out)
     }
 }
 
-/* ---- case: Latin, Greek and Cyrillic letters whose two forms have the same length in UTF-8 ---- */
+/* ---- case: Latin, Greek and Cyrillic letters whose forms are equally long in UTF-8 ---- */
 
 /* The distance from upper to lower case of an upper-case letter, 0 for all others. */
 static int

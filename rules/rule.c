@@ -1,8 +1,8 @@
 /*
  * The door: files to rules, messages to rows.
  *
- * Tokens and trees live in a scratch arena that is gone when the file is compiled; what stays (text,
- * names, programs) lives in the file's own arena.
+ * Tokens and trees live in a scratch arena that is gone when the file is compiled; what stays
+ * (text, names, programs) lives in the file's own arena.
  */
 #include "rule.h"
 
@@ -147,8 +147,8 @@ compile_target(struct loader *loader, enum rule_target_kind kind, struct bytes t
     bool fixed = out->part_count == 0 || (out->part_count == 1 && out->parts[0].node == NULL);
     if (kind == RULE_TARGET_TOPIC && fixed && !topic_is_valid(text)) {
         compiler_report(&loader->compiler, DIAG_ERROR, span, "nobody can publish to this topic");
-        compiler_hint(&loader->compiler, "a topic is not empty and has no '+' and '#'; ${topic(2)} takes "
-                                 "a level from the message's topic");
+        compiler_hint(&loader->compiler, "a topic is not empty and has no '+' and '#'; "
+                                         "${topic(2)} takes a level from the message's topic");
         return false;
     }
     return true;

@@ -33,7 +33,7 @@ struct rule_option {
 
 struct rule_column {
     struct bytes name;
-    struct bytes type; /* as written, upper case, without spaces: DOUBLE, VARCHAR(6), TIMESTAMP(3) */
+    struct bytes type; /* upper case, without spaces: DOUBLE, VARCHAR(6), TIMESTAMP(3) */
     struct diag_place place;
 };
 
@@ -97,8 +97,8 @@ struct rule_sql {
 };
 
 /*
- * Compiles one query into a file with one rule. Without FROM the rule's source is empty: such a rule
- * is reached by its name only ($aws/rules/NAME).
+ * Compiles one query into a file with one rule. Without FROM the rule's source is empty: such a
+ * rule is reached by its name only ($aws/rules/NAME).
  */
 bool rule_sql_parse(struct rule_file **out, const struct rule_sql *sql,
                     struct diag_list *diags) MUST_CHECK;
@@ -153,8 +153,8 @@ enum rule_verdict {
 };
 
 struct rule_row {
-    struct bytes payload;        /* JSON text, or the raw bytes for SELECT * of a non-JSON payload */
-    const struct bytes *targets; /* one a target: the text with templates filled in, or the name */
+    struct bytes payload;        /* JSON text, or the raw bytes of a payload that is not JSON */
+    const struct bytes *targets; /* one a target: the text, filled in, or the name */
     bool payload_is_json;
     const char *reason; /* with RULE_FAILED: static text */
 };

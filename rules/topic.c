@@ -1,9 +1,9 @@
 /*
  * The trie has a node for each beginning that filters share. The children of all nodes are in one
  * hash table, keyed by (node, level text), so that a node with ten thousand children costs the same
- * as one with two; '+' is a link of its own. Three chains of indices hang on a node: filters that end
- * there, filters that end with '#' there, and a few tails: filters that nobody shares from here on,
- * with the rest of their text, which is matched as it is. When a node gets too many tails they
+ * as one with two; '+' is a link of its own. Three chains of indices hang on a node: filters that
+ * end there, filters that end with '#' there, and a few tails: filters that nobody shares from here
+ * on, with the rest of their text, which is matched as it is. When a node gets too many tails they
  * move one level down.
  *
  *   a/+/c -> 1, a/# -> 2, a/b/c/d -> 3       (0) -a-> (1) [#: 2] [tails: +/c 1, b/c/d 3]

@@ -1,6 +1,6 @@
 /*
- * How long a message takes in the rule language, on one core: parse, WHERE, SELECT, row. And how the
- * topic trie scales. Prints one line a case; `meson test --benchmark` or by hand.
+ * How long a message takes in the rule language, on one core: parse, WHERE, SELECT, row. And how
+ * the topic trie scales. Prints one line a case; `meson test --benchmark` or by hand.
  */
 #include "base/arena.h"
 #include "base/json.h"

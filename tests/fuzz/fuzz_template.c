@@ -17,8 +17,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct rule_file *file = NULL;
     struct arena arena = {0};
     if (rule_sql_parse(&file, &sql, &diags)) {
-        struct rule_message message = {.arena = &arena, .topic = BYTES("a/b/c"),
-                                       .payload = BYTES("{\"a\":7.0,\"s\":\"x\",\"o\":{\"p\":[1]}}")};
+        struct rule_message message = {
+                .arena = &arena,
+                .topic = BYTES("a/b/c"),
+                .payload = BYTES("{\"a\":7.0,\"s\":\"x\",\"o\":{\"p\":[1]}}"),
+        };
         struct rule_row row;
         check(rule_run(file->rules[0], &message, &row) == RULE_MATCHED);
         check(row.targets[0].size < (size + 1) * 4096);

@@ -177,7 +177,8 @@ static void
 members_are_found_and_the_last_wins(void **state)
 {
     struct parsed parsed = parse(
-            BYTES("{\"a\":{\"b\":5},\"x\":1,\"k\\u0065y\":2,\"x\":[3],\"\":4,\"\\ud83d\\ude00\":6}"),
+            BYTES("{\"a\":{\"b\":5},\"x\":1,\"k\\u0065y\":2,\"x\":[3],"
+                  "\"\":4,\"\\ud83d\\ude00\":6}"),
             64);
     assert_true(parsed.ok);
     const struct json *json = &parsed.json;
@@ -221,8 +222,9 @@ whole_numbers_are_exact(void **state)
             {"-1.50e1", true, -15}, {"120e-1", true, 12}, {"0.0e999999999999", true, 0},
             {"9223372036854775807", true, INT64_MAX}, {"-9223372036854775808", true, INT64_MIN},
             {"9223372036854775808", false, 0}, {"922337203685477580.8e1", false, 0},
-            {"-922337203685477580.8e1", true, INT64_MIN}, {"1e19", false, 0}, {"1e18", true,
-            INT64_C(1000000000000000000)}, {"1.5", false, 0}, {"1e-1", false, 0}, {"1e999", false, 0},
+            {"-922337203685477580.8e1", true, INT64_MIN}, {"1e19", false, 0},
+            {"1e18", true, INT64_C(1000000000000000000)}, {"1.5", false, 0},
+            {"1e-1", false, 0}, {"1e999", false, 0},
             {"1e-99999999999999999999", false, 0}, {"1e99999999999999999999", false, 0},
             {"0.00000000000000000000000001e26", true, 1},
     };
@@ -306,7 +308,8 @@ doubles_are_written_short(void **state)
             {0.1 + 0.2, "0.30000000000000004"}, {1.0 / 3, "0.3333333333333333"},
             {0.000001, "0.000001"}, {0.0000001, "1e-7"}, {-1.5e-9, "-1.5e-9"}, {1e300, "1e+300"},
             {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
-            {INFINITY, "null"}, {-INFINITY, "null"}, {NAN, "null"}, {1e15 + 0.5, "1000000000000000.5"},
+            {INFINITY, "null"}, {-INFINITY, "null"}, {NAN, "null"},
+            {1e15 + 0.5, "1000000000000000.5"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buf out = {0};

@@ -301,8 +301,8 @@ static void
 queries_over_tables(void **state)
 {
     static const char *const cases[][2] = {
-            {"SELECT a x, count(*) FROM \"db\".t AS s WHERE a = 1 GROUP BY a, b HAVING count(*) > 1 "
-             "ORDER BY 2 DESC NULLS FIRST, a LIMIT 10 OFFSET 5",
+            {"SELECT a x, count(*) FROM \"db\".t AS s WHERE a = 1 GROUP BY a, b "
+             "HAVING count(*) > 1 ORDER BY 2 DESC NULLS FIRST, a LIMIT 10 OFFSET 5",
              "{a as x, (call count *) from db.t as s where (= a 1) by a by b having "
              "(> (call count *) 1) desc 2 asc a limit 10 offset 5}"},
             {"SELECT DISTINCT a FROM (SELECT b FROM t) q", "{distinct a from {b from t} as q}"},

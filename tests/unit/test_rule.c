@@ -92,7 +92,8 @@ a_file_declares_tables_and_functions(void **state)
 {
     struct rule_file *file = load(
             "CREATE TABLE readings WITH ('connector' = 'timeseries', 'memory.retention' = '24h');\n"
-            "CREATE TABLE IF NOT EXISTS sensor_data (sensor_id INTEGER, `current` double NOT NULL,\n"
+            "CREATE TABLE IF NOT EXISTS sensor_data (\n"
+            "  sensor_id INTEGER, `current` double NOT NULL,\n"
             "  status varchar ( 6 ), event_time TIMESTAMP(3), upper_status AS upper(status),\n"
             "  WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND)\n"
             "  PARTITIONED BY (sensor_id) WITH ('connector' = 'mqtt');\n"
@@ -222,8 +223,8 @@ mistakes_are_met_with_advice(void **state)
     assert_complaints("CREATE RULE r AS INSERT INTO 'a' SELECT * FROM 't';"
                       "CREATE RULE r AS INSERT INTO 'b' SELECT * FROM 't';", false,
                       "hot.sql:1:64: error: there are two rules named 'r'\n"
-                      "  CREATE RULE r AS INSERT INTO 'a' SELECT * FROM 't';CREATE RULE r AS INSERT "
-                      "INTO 'b' SELECT * FROM 't';\n"
+                      "  CREATE RULE r AS INSERT INTO 'a' SELECT * FROM 't';CREATE RULE r AS "
+                      "INSERT INTO 'b' SELECT * FROM 't';\n"
                       "                                                                 ^\n");
 }
 
@@ -239,7 +240,8 @@ static void
 hostile_texts_take_bounded_time(void **state)
 {
     static const char *const parts[] = {"(", "a,", "x;", "'", "\"a\" ", "1+", "#", "/*", "@",
-                                        "INSERT INTO 'a' SELECT f(b) FROM 't';\n", "CASE ", "[", "\n",
+                                        "INSERT INTO 'a' SELECT f(b) FROM 't';\n", "CASE ", "[",
+                                        "\n",
                                         "INSERT INTO 'a/${f(1)}' SELECT b FROM 't';\n",
                                         "b.c FROM 't'; INSERT INTO 'a' SELECT ", "f(1),",
                                         "(SELECT ", "a AS b.c.d,"};
@@ -341,8 +343,9 @@ what_is_not_touched_stays_byte_for_byte(void **state)
 static void
 numbers_survive(void **state)
 {
-    const char *payload = "{\"w\":72.0,\"d\":72.50,\"e\":1E3,\"big\":12345678901234567890123456789012"
-                          "345678,\"n\":-0.0,\"id\":9223372036854775807}";
+    const char *payload = "{\"w\":72.0,\"d\":72.50,\"e\":1E3,\"big\":"
+                          "12345678901234567890123456789012345678,"
+                          "\"n\":-0.0,\"id\":9223372036854775807}";
     assert_ran("SELECT w, d, e, big FROM 't'", payload,
                "matched {\"w\":72,\"d\":72.50,\"e\":1000,"
                "\"big\":12345678901234567890123456789012345678} -> out");
@@ -453,8 +456,9 @@ targets_are_filled_in(void **state)
 static void
 one_message_serves_many_rules(void **state)
 {
-    struct rule_file *file = load("INSERT INTO 'a' SELECT a, rand() AS r, newuuid() AS u FROM '#';"
-                                  "INSERT INTO 'b' SELECT a, rand() AS r, newuuid() AS u FROM '#';");
+    struct rule_file *file = load(
+            "INSERT INTO 'a' SELECT a, rand() AS r, newuuid() AS u FROM '#';"
+            "INSERT INTO 'b' SELECT a, rand() AS r, newuuid() AS u FROM '#';");
     struct arena arena = {0};
     struct rule_message message = {.arena = &arena, .topic = BYTES("t"),
                                    .payload = BYTES("{\"a\":1}"), .seed = 99};

@@ -115,7 +115,8 @@ draw(uint32_t *state, uint32_t below)
 static struct bytes
 random_topic(struct buf *out, uint32_t *seed, bool filter)
 {
-    static const char *const levels[] = {"a", "b", "", "long-level-name", "$x", "\xc3\xa9", "+", "#"};
+    static const char *const levels[] = {"a",  "b",        "", "long-level-name",
+                                         "$x", "\xc3\xa9", "+", "#"};
     uint32_t count = 1 + draw(seed, 4);
     buf_clear(out);
     for (uint32_t i = 0; i < count; i++) {

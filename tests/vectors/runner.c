@@ -8,8 +8,8 @@
  *
  * KIND iot-sql: {id, area, sql, topic, payload, expect} and, where needed, context, version,
  * template, raw_payload, cmp ("approx"), exact. A payload or expectation of {"base64": ...} is raw
- * bytes; {"nomatch": true} means no row, {"undefined": true} no payload, {"error": true} a rule that
- * is refused or fails.
+ * bytes; {"nomatch": true} means no row, {"undefined": true} no payload, {"error": true} a rule
+ * that is refused or fails.
  */
 #include "base/base64.h"
 #include "base/json.h"
