@@ -309,8 +309,8 @@ class Gateway(Process):
         return json.loads(self.run('status', '--json').stdout)
 
     def query(self, sql):
-        """The rows as a list of dicts."""
-        return rows_of(self.run('query', '--json', sql).stdout)
+        """The rows as a list of dicts by column name."""
+        return json.loads(self.run('query', '--json', sql).stdout)
 
     def rule(self, name):
         """The counters of one rule; None when there is none of that name."""
@@ -352,11 +352,6 @@ class Gateway(Process):
                         pass
                 self.process.wait()
         print(f'--- {self.log}\n{self.output()[-6000:]}', file=sys.stderr)
-
-
-def rows_of(text):
-    """What `query --json` prints: an array with one object a row, by column name."""
-    return json.loads(text)
 
 
 def hold(gateway, rule, count):
