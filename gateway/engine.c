@@ -32,7 +32,7 @@
 enum {
     BATCH_RECORDS_MAX = 1024,
     BATCH_ARENA_BYTES_MAX = 4 * 1024 * 1024,
-    GAP_LOG_EVERY_MS = 10000,
+    LOG_EVERY_MS = 10000,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
@@ -46,6 +46,8 @@ struct input {
     uint64_t position;   /* everything before it has been through the rules */
     bool wanted;         /* by the current generation */
     struct log_gate gap_gate;
+    struct log_gate payload_gate; /* payloads that rules cannot read */
+    struct log_gate failure_gate; /* rules that failed */
 };
 
 struct generation {
@@ -88,8 +90,8 @@ struct run {
     const struct record *record;
     struct rule_message message;
     unsigned hops; /* rules and gateways that it came through */
-    bool checked_json;
-    bool is_json;
+    bool is_checked;
+    const char *not_json; /* NULL: the payload is JSON; else why not. Once it is checked */
 };
 
 static void
@@ -132,18 +134,53 @@ push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row
 }
 
 static void
+check_json(struct run *run)
+{
+    if (!run->is_checked) {
+        const char *reason;
+        run->is_checked = true;
+        run->not_json = rule_message_is_json(&run->message, &reason) ? NULL : reason;
+    }
+}
+
+/* One line for many: a device that sends garbage does so all the time. */
+static void
+note_unreadable(struct run *run, const struct ruleset_rule *rule)
+{
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->payload_gate;
+    if (run->not_json != NULL && log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+        log_warning("rule '%.*s': the payload of a message on '%.*s' is not JSON (%s); %llu more "
+                    "since the last such line",
+                    BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), run->not_json,
+                    (unsigned long long)gate->hidden);
+        gate->hidden = 0;
+    }
+}
+
+static void
+note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
+{
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->failure_gate;
+    if (log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+        log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
+                  "line",
+                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
+                  (unsigned long long)gate->hidden);
+        gate->hidden = 0;
+    }
+}
+
+static void
 run_rule(struct run *run, const struct ruleset_rule *rule)
 {
     struct rule_counters *counters = rule->counters;
     struct rule_row row;
     count(&counters->messages);
     enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
-    if (!run->checked_json) {
-        const char *reason;
-        run->checked_json = true;
-        run->is_json = rule_message_is_json(&run->message, &reason);
-    }
-    if (!run->is_json) {
+    check_json(run);
+    if (run->not_json != NULL) {
         count(&counters->not_json);
     }
     switch (verdict) {
@@ -157,9 +194,11 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
     case RULE_UNDEFINED:
     case RULE_NOTHING:
         count(&counters->undefined);
+        note_unreadable(run, rule);
         return;
     case RULE_FAILED:
         count(&counters->failed);
+        note_failure(run, rule, row.reason);
         return;
     }
     never("rule verdict");
@@ -184,7 +223,8 @@ run_record(struct engine *engine, struct input *input, const struct record *reco
                         .payload = record->payload,
                         .time_us = record->time_us,
                         .seed = record->position,
-                        .qos = record->flags & RECORD_QOS},
+                        .qos = record->flags & RECORD_QOS,
+                        .depth_max = engine->options.depth_max},
     };
     struct message_props props;
     if (record->props.size > 0 &&
@@ -242,7 +282,7 @@ note_gap(struct engine *engine, struct input *input, const struct record *gap)
     pthread_mutex_lock(&engine->lock);
     engine->stats.gaps++;
     pthread_mutex_unlock(&engine->lock);
-    if (log_gate_open(&input->gap_gate, os->mono_us(os) / 1000, GAP_LOG_EVERY_MS)) {
+    if (log_gate_open(&input->gap_gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
         log_error("stream '%s': damaged or missing bytes from %llu to %llu were passed over; "
                   "their messages are lost",
                   input->stream, (unsigned long long)gap->position, (unsigned long long)gap->next);

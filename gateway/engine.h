@@ -33,6 +33,7 @@ struct engine_options {
     const char *data_dir;
     struct engine_source source;
     int64_t checkpoint_interval_ms;
+    unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
 };
 
 struct engine_stats {

@@ -310,6 +310,7 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
             .os = &os_posix,
             .data_dir = gateway->config->data_dir,
             .checkpoint_interval_ms = gateway->config->checkpoint_interval,
+            .depth_max = (unsigned)gateway->config->depth_max,
             .source = {.dir = ingest_journal_dir(gateway->ingest),
                        .tail = source_tail,
                        .prepare_wait = source_prepare_wait,
@@ -391,32 +392,51 @@ read_signals(int fd)
 }
 
 static int
-poll_timeout_ms(const struct watch *watch)
+poll_timeout_ms(const struct watch *rules, const struct watch *handlers)
 {
-    int pending_ms = watch_timeout_ms(watch, mono_ms());
-    return pending_ms >= 0 && pending_ms < TICK_MS ? pending_ms : TICK_MS;
+    int rules_ms = watch_timeout_ms(rules, mono_ms());
+    int handlers_ms = watch_timeout_ms(handlers, mono_ms());
+    int timeout_ms = TICK_MS;
+    timeout_ms = rules_ms >= 0 && rules_ms < timeout_ms ? rules_ms : timeout_ms;
+    return handlers_ms >= 0 && handlers_ms < timeout_ms ? handlers_ms : timeout_ms;
+}
+
+/* A running handler looks at its source itself; one that did not compile waits to be told. */
+static void
+retry_failed_sinks(struct gateway *gateway)
+{
+    for (size_t i = 0; i < gateway->sink_count; i++) {
+        sink_retry(gateway->sinks[i]);
+    }
 }
 
 static void
 run_until_stopped(struct gateway *gateway, int signal_fd)
 {
-    struct watch *watch = watch_new(gateway->config->rules_dir);
+    struct watch *rules = watch_new(gateway->config->rules_dir);
+    struct watch *handlers = watch_new(gateway->config->handlers_dir);
     for (;;) {
         struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
-                               {.fd = watch_fd(watch), .events = POLLIN}};
-        poll(fds, 2, poll_timeout_ms(watch));
+                               {.fd = watch_fd(rules), .events = POLLIN},
+                               {.fd = watch_fd(handlers), .events = POLLIN}};
+        poll(fds, 3, poll_timeout_ms(rules, handlers));
         struct wishes wishes = read_signals(signal_fd);
         if (wishes.stop) {
             break;
         }
-        wishes.reload |= watch_tick(watch, mono_ms());
-        if (wishes.reload && !load_rules(gateway)) {
+        bool is_handler_new = watch_tick(handlers, mono_ms());
+        bool is_rule_new = watch_tick(rules, mono_ms());
+        if ((wishes.reload || is_rule_new) && !load_rules(gateway)) {
             log_error("the rules could not be loaded; those from before go on");
+        }
+        if (wishes.reload || is_handler_new) {
+            retry_failed_sinks(gateway);
         }
         ingest_tick(gateway->ingest);
         close_retired_sinks(gateway);
     }
-    watch_free(watch);
+    watch_free(rules);
+    watch_free(handlers);
 }
 
 static void

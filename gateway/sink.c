@@ -199,6 +199,17 @@ sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared)
 }
 
 void
+sink_retry(struct sink *sink)
+{
+    struct outbox_stats stats;
+    outbox_stats(sink->outbox, &stats);
+    if (stats.state == OUTBOX_FAILED) {
+        struct outbox_options options = outbox_options_of(sink);
+        outbox_reconfigure(sink->outbox, &options);
+    }
+}
+
+void
 sink_settle(struct sink *sink)
 {
     if (sink->setup->older == NULL || !outbox_is_settled(sink->outbox)) {

@@ -71,6 +71,9 @@ bool sink_open_builtin(struct sink **out, const struct sink_context *context, co
 /* Lets the sink go on under a changed declaration: what waits goes out with the new settings. */
 void sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared);
 
+/* Tries again to open a driver that had failed for good: something outside has changed. */
+void sink_retry(struct sink *sink);
+
 /* Frees setups that the driver no longer uses. Main thread, now and then. */
 void sink_settle(struct sink *sink);
 

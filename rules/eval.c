@@ -16,7 +16,8 @@ parse_payload(struct rule_message *message, struct rule_payload *payload)
     struct json_error error;
     if (message->payload.size == 0) {
         payload->reason = "the payload is empty";
-    } else if (!json_parse(&payload->json, message->payload, JSON_DEPTH_MAX_DEFAULT,
+    } else if (!json_parse(&payload->json, message->payload,
+                           message->depth_max == 0 ? JSON_DEPTH_MAX_DEFAULT : message->depth_max,
                            message->arena, &error)) {
         payload->reason = error.message;
     } else if (payload->json.nodes[0].kind < JSON_ARRAY) {

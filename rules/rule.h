@@ -140,6 +140,7 @@ struct rule_message {
     int64_t time_us;   /* arrival; timestamp() is this in milliseconds */
     uint64_t seed;     /* for rand() and newuuid(): the same message gives the same values */
     unsigned qos;
+    unsigned depth_max; /* of the payload's nesting; 0: 64 */
 
     struct rule_payload *parsed; /* set by the library; NULL at first */
 };
