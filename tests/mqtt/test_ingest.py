@@ -182,7 +182,8 @@ def test_no_acknowledged_message_is_lost_when_the_process_is_killed(tmp_path, br
             time.sleep(moments.random() * 0.25)
             pid = ingest.pid()
             if pid:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just been reaped
+                    os.kill(pid, signal.SIGKILL)
         assert publisher.wait(60) == 0
         wait_until(lambda: set(ingest.numbers()) == set(range(1, last + 1)), 'every number')
         numbers = ingest.numbers()

@@ -76,7 +76,7 @@ open_sample(struct rig *rig, struct place *place, const char *name, const char *
     place_make(place, name);
     bool opened = try_open(rig, place, file_of(name), options);
     if (!opened) {
-        print_message("%.*s\n", BYTES_ARG(diag_first_error(&rig->diags)));
+        print_message("# %.*s\n", BYTES_ARG(diag_first_error(&rig->diags)));
     }
     assert_true(opened);
 }
@@ -191,12 +191,12 @@ misdeeds_cost_their_record_only(void **state)
                 (const char *[]){"timeout", "300ms", "retries", "0", "memory", "32M", NULL});
     for (size_t i = 0; i < sizeof misdeeds / sizeof *misdeeds; i++) {
         if (sandbox_under_asan() && misdeeds[i].not_under_asan) {
-            print_message("skipped under AddressSanitizer: %s\n", misdeeds[i].word);
+            print_message("# skipped under AddressSanitizer: %s\n", misdeeds[i].word);
             continue;
         }
         buf_clear(&rig.emitted);
         rig_write_strings(&rig, (const char *[]){"a", misdeeds[i].word, "b", "c"}, 4, 20000);
-        print_message("%s: %.*s\n", misdeeds[i].word, BYTES_ARG(rig.outcomes[1].reason));
+        print_message("# %s: %.*s\n", misdeeds[i].word, BYTES_ARG(rig.outcomes[1].reason));
         assert_int_equal(rig_count(&rig, VERDICT_DONE), 3);
         assert_int_equal(rig.outcomes[1].verdict, VERDICT_REJECT);
         assert_true(contains(rig.outcomes[1].reason, misdeeds[i].reason));
@@ -362,7 +362,7 @@ static void
 a_leak_is_recycled(void **state)
 {
     if (sandbox_under_asan()) {
-        print_message("skipped under AddressSanitizer\n");
+        print_message("# skipped under AddressSanitizer\n");
         return;
     }
     struct place place;
@@ -489,7 +489,7 @@ unfit_objects_are_refused(void **state)
         struct rig rig;
         place_make(&place, rows[i].name);
         assert_false(try_open(&rig, &place, rows[i].name, NULL));
-        print_message("%.*s\n", BYTES_ARG(diag_first_error(&rig.diags)));
+        print_message("# %.*s\n", BYTES_ARG(diag_first_error(&rig.diags)));
         assert_true(contains(diag_first_error(&rig.diags), rows[i].reason));
         shut(&rig, &place);
     }
@@ -501,7 +501,7 @@ refuse(const struct place *place, const char *source, const char *const *options
 {
     struct rig rig;
     assert_false(try_open(&rig, place, source, options));
-    print_message("%.*s\n", BYTES_ARG(diag_first_error(&rig.diags)));
+    print_message("# %.*s\n", BYTES_ARG(diag_first_error(&rig.diags)));
     assert_true(contains(diag_first_error(&rig.diags), reason));
     rig_close(&rig);
 }
