@@ -384,7 +384,7 @@ static bool
 create_client(struct mqtt_connection *connection, struct diag_list *diags)
 {
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
-    create.MQTTVersion = connection->options.version;
+    create.MQTTVersion = (int)connection->options.version;
     create.maxBufferedMessages = QUEUED_MAX;
     int code = MQTTAsync_createWithOptions(&connection->client, connection->uri,
                                            connection->options.client_id,
@@ -662,7 +662,9 @@ handle_connected(struct mqtt_connection *connection, const struct event *event)
              !connection->options.is_session_kept ? "new session"
              : event->session.is_present          ? "the broker kept the session"
                                                   : "the broker had no session of ours");
-    mqtt_send_at_once(connection->options.address.port);
+    if (connection->options.sends_at_once) {
+        mqtt_send_at_once(connection->options.address.port);
+    }
     connection->events.connected(connection->events.context, &event->session);
 }
 

@@ -51,6 +51,8 @@ struct mqtt_options {
     int64_t reconnect_max_ms;
     uint32_t packet_max_bytes; /* the broker drops what is larger (MQTT 5) */
     unsigned window;           /* QoS 1 publications that the owner lets be unacknowledged */
+    bool sends_at_once;        /* TCP_NODELAY: for a publisher; a subscriber's acknowledgements
+                                  had better share packets */
 };
 
 /* A "reason code" of our own: the request did not reach the broker, or its answer not us. */

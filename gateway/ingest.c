@@ -34,6 +34,7 @@ enum {
     FIRST_REST_MS = 100,
     REST_MAX_MS = 10000,
     LONG_LIFE_MS = 10000,
+    NAP_US = 500,
 };
 
 struct ingest {
@@ -51,6 +52,7 @@ struct ingest {
     int64_t rest_ms;
     uint64_t restarts;
     bool is_version_lowered;
+    uint64_t waited_at; /* the engine's: position of the last wait */
 };
 
 static int64_t
@@ -211,6 +213,13 @@ ingest_wake_fd(const struct ingest *ingest)
 bool
 ingest_prepare_wait(struct ingest *ingest, uint64_t position)
 {
+    if (position != ingest->waited_at) {
+        ingest->waited_at = position;
+        usleep(NAP_US);
+        if (ingest_tail(ingest) > position) {
+            return false;
+        }
+    }
     atomic_store(&ingest->page->is_core_waiting, 1);
     if (atomic_load(&ingest->page->tail) > position) {
         atomic_store(&ingest->page->is_core_waiting, 0);

@@ -47,7 +47,11 @@ uint64_t ingest_tail(const struct ingest *ingest);
 /* Readable after the tail has moved while somebody waits; the same for the ingest's whole life. */
 int ingest_wake_fd(const struct ingest *ingest);
 
-/* Before going to sleep: false when there are records behind `position` already. */
+/*
+ * Before going to sleep: false when there are records behind `position` already. Where records
+ * have come since the last wait it first naps for half a millisecond, because under load a wake-up
+ * for each message would cost the ingest process more than the message itself.
+ */
 bool ingest_prepare_wait(struct ingest *ingest, uint64_t position);
 
 /* Empties the descriptor after a wake-up. */

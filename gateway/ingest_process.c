@@ -132,11 +132,12 @@ give_up(struct ingester *ingester)
 
 /* Half the keep-alive at most: longer, and the broker takes us for dead. */
 static void
-append(struct ingester *ingester, struct record *record)
+append_patiently(struct ingester *ingester, struct record *record)
 {
     struct diag_list *diags = &ingester->append_diags;
     int64_t until_us = now_us() + ingester->config.broker_keepalive * 1000 / 2;
-    for (int64_t pause_ms = 1; !journal_append(ingester->journal, record, diags);) {
+    int64_t pause_ms = 1;
+    do {
         count(&ingester->page->append_failures, 1);
         atomic_store(&ingester->is_blocked, true);
         atomic_store(&ingester->page->state, INGEST_BLOCKED);
@@ -150,11 +151,9 @@ append(struct ingester *ingester, struct record *record)
         usleep((useconds_t)(pause_ms * 1000));
         pause_ms = pause_ms * 2 > APPEND_PAUSE_MAX_MS ? APPEND_PAUSE_MAX_MS : pause_ms * 2;
         diag_list_clear(diags);
-    }
-    if (atomic_load_explicit(&ingester->is_blocked, memory_order_relaxed)) {
-        atomic_store(&ingester->is_blocked, false);
-        log_notice("the journal takes messages again");
-    }
+    } while (!journal_append(ingester->journal, record, diags));
+    atomic_store(&ingester->is_blocked, false);
+    log_notice("the journal takes messages again");
 }
 
 static void
@@ -173,7 +172,9 @@ keep(struct ingester *ingester, const struct mqtt_message *message)
             .props = buf_bytes(&ingester->props),
             .payload = message->payload,
     };
-    append(ingester, &record);
+    if (!journal_append(ingester->journal, &record, &ingester->append_diags)) {
+        append_patiently(ingester, &record);
+    }
     count(&page->accepted, 1);
     atomic_store(&page->tail, record.next);
     wake_core(page);

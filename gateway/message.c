@@ -23,7 +23,7 @@ static void
 put_field(struct buf *out, enum tag tag, struct bytes value)
 {
     if (value.size > 0) {
-        wire_put_u8(out, tag);
+        wire_put_u8(out, (uint8_t)tag);
         wire_put_bytes(out, value);
     }
 }

@@ -409,6 +409,7 @@ open_connection(struct publisher *publisher, struct diag_list *diags)
         fail(diags);
     }
     options.client_id = publisher->client_id;
+    options.sends_at_once = true;
     options.is_session_kept = false; /* what is unacknowledged is sent again from the backlog */
     if (!mqtt_open(&publisher->mqtt, &options, &events, diags)) {
         fail(diags);

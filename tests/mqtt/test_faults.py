@@ -1,5 +1,4 @@
 """A broker and a disk that misbehave. The broker is made of Python (world.OddBroker)."""
-import os
 import pathlib
 import struct
 import subprocess
@@ -21,7 +20,7 @@ def test_a_broker_without_version_5_gets_3_1_1(tmp_path):
             assert ingest.wait_ready()['protocol'] == 4
             assert 'does not speak MQTT 5' in ingest.log()
             # every start after that begins with 3.1.1
-            os.kill(ingest.pid(), 9)
+            ingest.kill()
             assert broker.wait_connection(3).version == 4
 
 

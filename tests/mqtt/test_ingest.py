@@ -1,10 +1,8 @@
 """From the broker into the journal: versions, properties, limits, subscriptions, restarts."""
 import collections
 import itertools
-import contextlib
 import os
 import random
-import signal
 import subprocess
 import time
 
@@ -164,7 +162,7 @@ def test_retained_messages_come_once(tmp_path, broker):
     with Ingest(tmp_path, broker.port, ['a']) as ingest:
         ingest.wait_records(1)
         assert ingest.records[0].flags & RETAINED
-        os.kill(ingest.pid(), signal.SIGKILL)
+        ingest.kill()
         ingest.wait_stats(lambda s: s['restarts'] == 1 and s['state'] == 3, 'the next process')
         broker.publish('a', 'live')
         assert [r.payload for r in ingest.wait_records(2)] == [b'kept', b'live']
@@ -180,10 +178,7 @@ def test_no_acknowledged_message_is_lost_when_the_process_is_killed(tmp_path, br
         publisher = broker.publish_numbers('n', 1, last)
         for _ in range(kills):
             time.sleep(moments.random() * 0.25)
-            pid = ingest.pid()
-            if pid:
-                with contextlib.suppress(ProcessLookupError):  # it has just been reaped
-                    os.kill(pid, signal.SIGKILL)
+            ingest.kill()
         assert publisher.wait(60) == 0
         wait_until(lambda: set(ingest.numbers()) == set(range(1, last + 1)), 'every number')
         numbers = ingest.numbers()

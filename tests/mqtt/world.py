@@ -3,9 +3,11 @@
 Everything waits until something is so, with a time limit; only processes started here are stopped.
 """
 import collections
+import contextlib
 import os
 import pathlib
 import queue
+import signal
 import socket
 import struct
 import subprocess
@@ -192,6 +194,13 @@ class Ingest(Harness):
         """Of the ingest process; 0 while there is none."""
         self.say('pid')
         return int(self.answer()[1])
+
+    def kill(self):
+        """kill -9 for the ingest process, unless it is between two lives."""
+        pid = self.pid()
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait_stats(self, probe, what, timeout_s=PATIENCE_S):
         def check():
