@@ -9,6 +9,8 @@
 #include "drivers/mqtt.h"
 #include "filters.h"
 
+#include "rules/topic.h"
+
 static void
 check_properties(struct bytes encoded)
 {
