@@ -295,6 +295,7 @@ run_trial(struct trial *trial, const char *sql, const char *input_path)
                  read_input(input_path, &input, &trial->diags);
     if (ready) {
         try_input(trial, buf_bytes(&input));
+        fflush(stdout); /* rows before the summary, also where both go to one place */
         print_summary(trial);
     }
     buf_fini(&input);
