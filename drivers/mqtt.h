@@ -82,7 +82,7 @@ struct mqtt_events {
     void (*published)(void *context, uint64_t token, unsigned code);
     /* The owner, in mqtt_step(). */
     void (*connected)(void *context, const struct mqtt_session *session);
-    /* The owner. An attempt to connect failed, `reason` is a sentence; another follows. May be NULL. */
+    /* The owner. An attempt to connect failed for `reason`; another follows. May be NULL. */
     void (*failed)(void *context, struct bytes reason);
     /* The owner. Requests without an answer will not get one. `reason` is a sentence. */
     void (*lost)(void *context, struct bytes reason);
