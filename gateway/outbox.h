@@ -18,8 +18,8 @@
  * Order: a batch whose records are not all DONE is sent again without those that are, before any
  * newer record. So ids grow over first attempts, and no record overtakes another.
  *
- * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and close
- * to one that manages sinks; stats, is_drained, is_full and is_settled may be called from any.
+ * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and
+ * close to one that manages sinks; stats, is_drained, is_full and is_settled may be called from any.
  */
 #ifndef HEADGATE_OUTBOX_H
 #define HEADGATE_OUTBOX_H

@@ -1,6 +1,7 @@
 /*
  * Planning of a SELECT: relations first (FROM, WITH), so that names have a meaning, then the
- * clauses in the order of their meaning, not of the text: WHERE, SELECT items, GROUP BY, HAVING, ORDER BY.
+ * clauses in the order of their meaning, not of the text: WHERE, SELECT items, GROUP BY, HAVING,
+ * ORDER BY.
  *
  *   text --parse.c--> tree --query_expr, _call, _name--> typed nodes --query_emit--> SQLite's SQL
  *

@@ -512,7 +512,8 @@ static const struct option series_options[] = {
                 "columns, without columns everything that is no dimension."},
         {.name = "time", .type = OPTION_STRING, .offset = MEMBER(time),
          .doc = "Member that holds the time of a row, as an epoch number or ISO 8601 text; "
-                "default: the TIMESTAMP column, else 'time'. A row without it has the time of its arrival."},
+                "default: the TIMESTAMP column, else 'time'. A row without it has the time of its "
+                "arrival."},
         {.name = "time_unit", .type = OPTION_CHOICE, .offset = MEMBER(time_unit),
          .fallback = "ms", .choices = "s|ms|us|ns", .doc = "What an epoch number counts."},
         {.name = "version", .type = OPTION_STRING, .offset = MEMBER(version),

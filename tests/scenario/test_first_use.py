@@ -221,9 +221,10 @@ def test_the_broker_is_absent_at_the_start(tmp_path):
     with Gateway(tmp_path, broker=f'mqtt://127.0.0.1:{port}') as gateway:
         gateway.write_rule('hot', HOT.format(limit=60))
         gateway.start(ready=False)
-        wait_until(lambda: not gateway.status()['ingest']['connected']
-                   and gateway.status()['ingest']['last_error'], 'the gateway to say why it waits')
-        assert gateway.running()
+        wait_until(lambda: f'cannot reach 127.0.0.1 port {port}: Connection refused'
+                   in gateway.output(), 'the log to say why it waits')
+        ingest = gateway.status()['ingest']
+        assert (ingest['connected'], ingest['state']) == (False, 'waiting for the broker')
         with Broker(tmp_path, port=port) as late:
             gateway.wait_ready()
             with Subscription(late, 'alerts/#') as alerts:

@@ -3,9 +3,9 @@
  *
  * Runs query vectors, one JSON object a line: setup_rows are written into time series tables
  * through the driver, `sql` is run, and the rows, types and column names must be those of
- * expect_rows, types and columns. PENDING lists what is not built yet, an id (or the start of one with '*' behind) and
- * the reason a line. A pending vector is run all the same: it is an error when it passes, so that
- * the list can only shrink.
+ * expect_rows, types and columns. PENDING lists what is not built yet, an id (or the start of one
+ * with '*' behind) and the reason a line. A pending vector is run all the same: it is an error when
+ * it passes, so that the list can only shrink.
  */
 #include "rows.h"
 #include "table.h"
