@@ -34,7 +34,9 @@ enum {
     FIRST_REST_MS = 100,
     REST_MAX_MS = 10000,
     LONG_LIFE_MS = 10000,
-    NAP_US = 500,
+    NAP_US = 300,
+    BUSY_US = 250,    /* records that come closer together than this are worth a nap */
+    BUSY_BYTES = 1024, /* so are this many bytes during a nap */
 };
 
 struct ingest {
@@ -52,7 +54,10 @@ struct ingest {
     int64_t rest_ms;
     uint64_t restarts;
     bool is_version_lowered;
-    uint64_t waited_at; /* the engine's: position of the last wait */
+    /* The engine's: the last wait. */
+    uint64_t waited_at;
+    int64_t waited_us; /* when it began */
+    bool has_napped;
 };
 
 static int64_t
@@ -210,11 +215,24 @@ ingest_wake_fd(const struct ingest *ingest)
     return ingest->wake_fd;
 }
 
+/* Whether more is probably on its way: then a nap is cheaper than to be woken for each message. */
+static bool
+is_busy(struct ingest *ingest, uint64_t position)
+{
+    int64_t began_us = now_us();
+    uint64_t moved = position - ingest->waited_at;
+    bool is_close = moved > 0 && began_us - ingest->waited_us < BUSY_US;
+    bool is_many = ingest->has_napped && moved >= BUSY_BYTES;
+    ingest->waited_at = position;
+    ingest->waited_us = began_us;
+    ingest->has_napped = is_close || is_many;
+    return ingest->has_napped;
+}
+
 bool
 ingest_prepare_wait(struct ingest *ingest, uint64_t position)
 {
-    if (position != ingest->waited_at) {
-        ingest->waited_at = position;
+    if (is_busy(ingest, position)) {
         usleep(NAP_US);
         if (ingest_tail(ingest) > position) {
             return false;

@@ -49,7 +49,7 @@ int ingest_wake_fd(const struct ingest *ingest);
 
 /*
  * Before going to sleep: false when there are records behind `position` already. Where records
- * have come since the last wait it first naps for half a millisecond, because under load a wake-up
+ * have come since the last wait it first naps for a moment, because under load a wake-up
  * for each message would cost the ingest process more than the message itself.
  */
 bool ingest_prepare_wait(struct ingest *ingest, uint64_t position);
