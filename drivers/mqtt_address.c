@@ -90,7 +90,8 @@ mqtt_address_parse(struct bytes url, struct mqtt_address *out, struct diag_list 
         return refuse(url, "has '[' without ']'", diags);
     }
     if (!is_host(address.host, address.is_ipv6)) {
-        return refuse(url, address.host.size == 0 ? "has no host" : "has no valid host name", diags);
+        bool is_empty = address.host.size == 0;
+        return refuse(url, is_empty ? "has no host" : "has no valid host name", diags);
     }
     if (rest.size > 0) {
         int64_t port;

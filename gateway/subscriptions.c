@@ -35,7 +35,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { FILE_MAX_BYTES = 64 * 1024 * 1024, IN_FLIGHT_MAX = 32, LOST_IDS = 1 << 20, ID_MAX = 268435455 };
+enum {
+    FILE_MAX_BYTES = 64 * 1024 * 1024,
+    IN_FLIGHT_MAX = 32,
+    LOST_IDS = 1 << 20, /* passed over when the file was damaged */
+    ID_MAX = 268435455, /* of MQTT 5 */
+};
 
 enum request { REQUEST_NONE, REQUEST_ADD, REQUEST_DROP };
 

@@ -4,7 +4,8 @@
  *
  *   mqtt_harness run [--set name=value]... [--filter F]... [--quiet]
  *
- * starts the ingest process and prints what the journal gets, a line for each record:
+ * starts the ingest process (without a filter, none are set until the command below) and prints
+ * what the journal gets, a line for each record:
  *
  *   record POSITION FLAGS TOPIC PROPS PAYLOAD    (hexadecimal, '-' for empty; PAYLOAD: 64 bytes)
  *   gap FROM TO
@@ -263,7 +264,9 @@ run(struct arguments *arguments)
     if (!ingest_start(&runner.ingest, &arguments->config, "/proc/self/exe", &diags)) {
         die(&diags);
     }
-    ingest_set_filters(runner.ingest, arguments->filters, arguments->filter_count);
+    if (arguments->filter_count > 0) {
+        ingest_set_filters(runner.ingest, arguments->filters, arguments->filter_count);
+    }
     for (bool is_open = true; is_open;) {
         read_records(&runner);
         ingest_tick(runner.ingest);

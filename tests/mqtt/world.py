@@ -85,7 +85,8 @@ class Broker:
         payload = payload.encode() if isinstance(payload, str) else payload
         return subprocess.run(
             ['mosquitto_pub', '-h', '127.0.0.1', '-p', str(self.port), '-q', '1', '-t', topic,
-             '-l' if lines else '-s' if payload else '-n', *more], input=payload, timeout=PATIENCE_S * 4, check=True)
+             '-l' if lines else '-s' if payload else '-n', *more], input=payload,
+            timeout=PATIENCE_S * 4, check=True)
 
     def publish_numbers(self, topic, first, last):
         """A publisher in the background; wait() gives 0 when the broker has acknowledged all."""
@@ -110,8 +111,8 @@ class Broker:
 class Harness:
     """mqtt_harness; its lines are collected by a thread."""
 
-    def __init__(self, folder, port, verb, arguments=(), options=None, scheme='mqtt', host='127.0.0.1',
-                 environment=None, prefix=()):
+    def __init__(self, folder, port, verb, arguments=(), options=None, scheme='mqtt',
+                 host='127.0.0.1', environment=None, prefix=()):
         self.folder = pathlib.Path(folder)
         self.data = self.folder / 'data'
         self.log_path = self.folder / f'{verb}.log'
