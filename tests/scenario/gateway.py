@@ -85,7 +85,7 @@ def tool(name):
     build = os.environ.get('HEADGATE_BUILD') or pathlib.Path(binary()).parents[1]
     path = pathlib.Path(build) / 'tests/bench' / name
     if not path.exists():
-        raise FileNotFoundError(f'{path}: not built')
+        raise FileNotFoundError(f'{path} is not built; ninja -C {build}')
     return str(path)
 
 
