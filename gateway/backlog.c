@@ -151,6 +151,7 @@ log_record(struct backlog *backlog, const struct sink_record *record, struct rec
     wire_put_bytes(&props, record->stream);
     wire_put_bytes(&props, record->rule);
     wire_put_bytes(&props, record->source);
+    wire_put_varint(&props, record->hops);
     *out = (struct record){
             .time_us = backlog->os->wall_us(backlog->os),
             .topic = record->target,
@@ -174,6 +175,7 @@ decode_record(const struct record *record, struct sink_record *out)
     out->stream = wire_get_bytes(&reader);
     out->rule = wire_get_bytes(&reader);
     out->source = wire_get_bytes(&reader);
+    out->hops = (unsigned)wire_get_varint(&reader);
     return wire_at_end(&reader);
 }
 

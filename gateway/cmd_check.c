@@ -41,7 +41,7 @@ cmd_check(int argc, char **argv)
     struct diag_list diags = {0};
     struct ruleset_report report;
     struct ruleset *ruleset = NULL;
-    bool loaded = ruleset_load(&ruleset, path, NULL, &report, &diags);
+    bool loaded = ruleset_load(&ruleset, path, NULL, NULL, &report, &diags);
     bool valid = loaded && diags.errors == 0;
     if (line.json) {
         print_json(&diags);

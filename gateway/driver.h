@@ -146,10 +146,11 @@ struct driver_env {
     bool read_only;
     /*
      * Appends a record to the durable stream named like the instance, from which rules can read
-     * (`FROM name`). Returns when it is in the stream's journal. NULL when there is no engine.
+     * (`FROM name`). `hops`: the most of the records it comes from, see sink_record.
+     * Returns when it is in the stream's journal. NULL when there is no engine.
      */
-    bool (*emit)(const struct driver_env *env, struct bytes topic, struct bytes payload,
-                 struct diag_list *diags);
+    bool (*emit)(const struct driver_env *env, unsigned hops, struct bytes topic,
+                 struct bytes payload, struct diag_list *diags);
     void *emit_context;
 };
 

@@ -34,6 +34,9 @@ enum {
     BATCH_ARENA_BYTES_MAX = 4 * 1024 * 1024,
     LOG_EVERY_MS = 10000,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
+    RETRY_READ_MS = 1000,
+    ROW_BYTES_MAX = 32 * 1024 * 1024,
+    HOPS_MAX = 5, /* as the publisher has it for what leaves */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
@@ -44,6 +47,8 @@ struct input {
     struct sink *sink;   /* the function that emits into it; NULL for received messages */
     struct journal_reader *reader; /* NULL until there is something to read */
     uint64_t position;   /* everything before it has been through the rules */
+    int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
+    struct log_gate trouble_gate;
     bool wanted;         /* by the current generation */
     struct log_gate gap_gate;
     struct log_gate payload_gate; /* payloads that rules cannot read */
@@ -60,6 +65,7 @@ struct generation {
 struct engine {
     struct engine_options options;
     struct checkpoint committed;   /* the last one; also what is absent now but may come back */
+    struct checkpoint_sink *committed_sinks; /* those of `committed`, which may be forgotten */
     struct arena committed_arena;
     pthread_t thread;
     bool started;
@@ -112,24 +118,59 @@ next_id(struct sink *sink, const struct input *input, uint64_t position)
 }
 
 static void
+note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
+{
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->failure_gate;
+    count(&rule->counters->failed);
+    if (log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+        log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
+                  "line",
+                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
+                  (unsigned long long)gate->hidden);
+        gate->hidden = 0;
+    }
+}
+
+static void
+push_to_target(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row,
+               size_t target)
+{
+    const struct ruleset_relation *relation = rule->targets[target].relation;
+    struct sink *sink = relation == NULL ? run->engine->current->topic_sink : relation->sink;
+    struct sink_record record = {
+            .id = next_id(sink, run->input, run->record->position),
+            .time_us = run->record->time_us,
+            .stream = bytes_of_string(run->input->stream),
+            .rule = rule->info->name,
+            .target = row->targets[target],
+            .source = run->record->topic,
+            .hops = run->hops,
+            .payload = row->payload,
+    };
+    outbox_push(sink->outbox, &record);
+    count(&rule->counters->rows);
+}
+
+static void
 push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
 {
+    size_t bytes = row->payload.size;
     for (size_t i = 0; i < rule->info->target_count; i++) {
-        const struct ruleset_relation *relation = rule->targets[i].relation;
-        struct sink *sink =
-                relation == NULL ? run->engine->current->topic_sink : relation->sink;
-        struct sink_record record = {
-                .id = next_id(sink, run->input, run->record->position),
-                .time_us = run->record->time_us,
-                .stream = bytes_of_string(run->input->stream),
-                .rule = rule->info->name,
-                .target = row->targets[i],
-                .source = run->record->topic,
-                .hops = run->hops,
-                .payload = row->payload,
-        };
-        outbox_push(sink->outbox, &record);
-        count(&rule->counters->rows);
+        bytes += row->targets[i].size;
+    }
+    if (bytes > ROW_BYTES_MAX) {
+        note_failure(run, rule, "its row is larger than 32 MB");
+        return;
+    }
+    if (run->hops >= HOPS_MAX) {
+        note_failure(run, rule, "the message has come through five rules: they go round in a "
+                                "circle");
+        return;
+    }
+    count(&rule->counters->matched);
+    for (size_t i = 0; i < rule->info->target_count; i++) {
+        push_to_target(run, rule, row, i);
     }
 }
 
@@ -159,20 +200,6 @@ note_unreadable(struct run *run, const struct ruleset_rule *rule)
 }
 
 static void
-note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
-{
-    const struct os *os = run->engine->options.os;
-    struct log_gate *gate = &run->input->failure_gate;
-    if (log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
-        log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
-                  "line",
-                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
-                  (unsigned long long)gate->hidden);
-        gate->hidden = 0;
-    }
-}
-
-static void
 run_rule(struct run *run, const struct ruleset_rule *rule)
 {
     struct rule_counters *counters = rule->counters;
@@ -185,7 +212,6 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
     }
     switch (verdict) {
     case RULE_MATCHED:
-        count(&counters->matched);
         push_row(run, rule, &row);
         return;
     case RULE_FILTERED:
@@ -197,7 +223,6 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
         note_unreadable(run, rule);
         return;
     case RULE_FAILED:
-        count(&counters->failed);
         note_failure(run, rule, row.reason);
         return;
     }
@@ -289,25 +314,38 @@ note_gap(struct engine *engine, struct input *input, const struct record *gap)
     }
 }
 
-/* A reader that could not be opened or read is tried again on the next turn. */
+/* What cannot be read now is tried again in a second. */
+static void
+rest_input(struct engine *engine, struct input *input, const struct diag_list *diags)
+{
+    const struct os *os = engine->options.os;
+    if (log_gate_open(&input->trouble_gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+        log_error("stream '%s' cannot be read: %.*s; trying again every second", input->stream,
+                  BYTES_ARG(diag_first_error(diags)));
+    }
+    journal_reader_close(input->reader);
+    input->reader = NULL;
+    input->retry_at_us = os->mono_us(os) + (int64_t)RETRY_READ_MS * 1000;
+}
+
+static bool
+is_resting(const struct engine *engine, const struct input *input)
+{
+    return input->retry_at_us > engine->options.os->mono_us(engine->options.os);
+}
+
 static bool
 ensure_reader(struct engine *engine, struct input *input)
 {
     struct diag_list diags = {0};
+    input->retry_at_us = 0;
     if (input->reader == NULL && !journal_reader_open(&input->reader, engine->options.os,
                                                       input->dir, input->position, &diags)) {
-        log_diags(&diags);
+        input->reader = NULL;
+        rest_input(engine, input, &diags);
     }
     diag_list_fini(&diags);
     return input->reader != NULL;
-}
-
-static void
-drop_reader(struct input *input, const struct diag_list *diags)
-{
-    log_diags(diags);
-    journal_reader_close(input->reader);
-    input->reader = NULL;
 }
 
 /* A sink that cannot even spill to disk: better to read on later than to hold it all in memory. */
@@ -327,12 +365,12 @@ static size_t
 process_input(struct engine *engine, struct input *input)
 {
     uint64_t tail = input_tail(engine, input);
-    if (tail <= input->position || !ensure_reader(engine, input)) {
+    if (tail <= input->position || is_resting(engine, input) || !ensure_reader(engine, input)) {
         return 0;
     }
     struct diag_list diags = {0};
     size_t records = 0;
-    bool more = true;
+    bool more = true, is_read = true;
     while (more && records < BATCH_RECORDS_MAX &&
            arena_footprint(&engine->arena) < BATCH_ARENA_BYTES_MAX) {
         struct record record;
@@ -349,13 +387,14 @@ process_input(struct engine *engine, struct input *input)
             more = false;
             break;
         case JOURNAL_ERROR:
-            drop_reader(input, &diags);
+            is_read = false;
             more = false;
             break;
         }
     }
-    if (input->reader != NULL) {
-        input->position = journal_reader_position(input->reader);
+    input->position = journal_reader_position(input->reader);
+    if (!is_read) {
+        rest_input(engine, input, &diags);
     }
     engine->moved |= records > 0;
     pthread_mutex_lock(&engine->lock);
@@ -545,12 +584,36 @@ release(struct engine *engine, const struct draft *draft)
     diag_list_fini(&diags);
 }
 
+/* Nothing has moved since: a dead upstream must not cost a write every second. */
+static bool
+is_as_committed(const struct engine *engine, const struct checkpoint *draft)
+{
+    const struct checkpoint *before = &engine->committed;
+    bool same = before->generation > 0 && draft->stream_count == before->stream_count &&
+                draft->sink_count == before->sink_count;
+    for (size_t i = 0; same && i < draft->stream_count; i++) {
+        same = bytes_equal(draft->streams[i].name, before->streams[i].name) &&
+               draft->streams[i].position == before->streams[i].position;
+    }
+    for (size_t i = 0; same && i < draft->sink_count; i++) {
+        const struct checkpoint_sink *a = &draft->sinks[i], *b = &before->sinks[i];
+        same = bytes_equal(a->name, b->name) && a->head == b->head && a->tail == b->tail &&
+               a->records == b->records;
+    }
+    return same;
+}
+
 static bool
 commit(struct engine *engine, struct diag_list *diags)
 {
     struct draft draft = {.checkpoint.generation = engine->committed.generation + 1};
     draft_streams(engine, &draft);
-    bool saved = draft_sinks(engine, &draft, diags) && sync_streams(engine, diags) &&
+    bool drafted = draft_sinks(engine, &draft, diags);
+    if (drafted && is_as_committed(engine, &draft.checkpoint)) {
+        arena_fini(&draft.arena);
+        return true;
+    }
+    bool saved = drafted && sync_streams(engine, diags) &&
                  checkpoint_save(engine->options.os, engine->options.data_dir, &draft.checkpoint,
                                  diags);
     if (!saved) {
@@ -561,6 +624,7 @@ commit(struct engine *engine, struct diag_list *diags)
     pthread_mutex_lock(&engine->lock);
     arena_fini(&engine->committed_arena);
     engine->committed = draft.checkpoint;
+    engine->committed_sinks = draft.sinks;
     engine->committed_arena = draft.arena;
     pthread_mutex_unlock(&engine->lock);
     return true;
@@ -642,6 +706,31 @@ checkpoint_when_due(struct engine *engine)
 
 /* ---- the thread ---- */
 
+/*
+ * A sink leaves a generation only when it has delivered everything: its mark must not bring old
+ * records back when it is declared again.
+ */
+static void
+forget_closed_sinks(struct engine *engine, const struct generation *next)
+{
+    for (size_t i = 0; engine->current != NULL && i < engine->current->sink_count; i++) {
+        const struct sink *sink = engine->current->sinks[i];
+        bool stays = false;
+        for (size_t j = 0; j < next->sink_count && !stays; j++) {
+            stays = next->sinks[j] == sink;
+        }
+        struct bytes name = bytes_of_string(sink->name);
+        for (size_t j = 0; j < engine->committed.sink_count && !stays; j++) {
+            struct checkpoint_sink *mark = &engine->committed_sinks[j];
+            if (bytes_equal(mark->name, name)) {
+                mark->head = mark->tail;
+                mark->records = 0;
+                engine->moved = true;
+            }
+        }
+    }
+}
+
 static void
 take_generation(struct engine *engine)
 {
@@ -649,6 +738,7 @@ take_generation(struct engine *engine)
     struct generation *next = engine->next;
     engine->next = NULL;
     if (next != NULL) {
+        forget_closed_sinks(engine, next);
         adopt_inputs(engine, next);
         if (engine->current != NULL) {
             free(engine->current->sinks);
@@ -660,11 +750,23 @@ take_generation(struct engine *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
+static bool
+is_any_input_resting(const struct engine *engine)
+{
+    for (size_t i = 0; i < engine->input_count; i++) {
+        if (engine->inputs[i]->retry_at_us != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 sleep_until_news(struct engine *engine, bool is_held_up)
 {
     const struct engine_source *source = &engine->options.source;
-    uint64_t seen = is_held_up ? UINT64_MAX : engine->inputs[0]->position;
+    bool is_blind = is_held_up || engine->inputs[0]->retry_at_us != 0;
+    uint64_t seen = is_blind ? UINT64_MAX : engine->inputs[0]->position;
     if (!source->prepare_wait(source->context, seen)) {
         return;
     }
@@ -673,6 +775,9 @@ sleep_until_news(struct engine *engine, bool is_held_up)
             {.fd = source->wake_fd, .events = POLLIN},
     };
     int timeout_ms = is_held_up ? HELD_UP_MS : engine->moved ? (int)until_due_ms(engine) : -1;
+    if (is_any_input_resting(engine) && (timeout_ms < 0 || timeout_ms > RETRY_READ_MS)) {
+        timeout_ms = RETRY_READ_MS;
+    }
     poll(fds, 2, timeout_ms);
     uint64_t wakes;
     if ((fds[0].revents & POLLIN) != 0 && read(engine->wake_fd, &wakes, sizeof wakes) < 0) {
@@ -727,6 +832,13 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     engine->options = *options;
     engine->committed = committed;
     engine->committed_arena = arena;
+    engine->committed_sinks =
+            arena_new_array(&engine->committed_arena, struct checkpoint_sink, committed.sink_count);
+    if (committed.sink_count > 0) {
+        memcpy(engine->committed_sinks, committed.sinks,
+               committed.sink_count * sizeof *committed.sinks);
+    }
+    engine->committed.sinks = engine->committed_sinks;
     engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     check(engine->wake_fd >= 0);
     pthread_mutex_init(&engine->lock, NULL);
@@ -747,6 +859,42 @@ engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *ou
     }
     pthread_mutex_unlock(&engine->lock);
     return mark != NULL;
+}
+
+uint64_t
+engine_stream_position(struct engine *engine, const char *stream)
+{
+    pthread_mutex_lock(&engine->lock);
+    uint64_t position = committed_position(&engine->committed, bytes_of_string(stream));
+    pthread_mutex_unlock(&engine->lock);
+    return position;
+}
+
+static bool
+is_running(const struct engine *engine, struct bytes name)
+{
+    const struct generation *generation = engine->current;
+    for (size_t i = 0; generation != NULL && i < generation->sink_count; i++) {
+        if (bytes_equal_string(name, generation->sinks[i]->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+engine_each_absent_sink(struct engine *engine,
+                        void (*each)(void *context, struct bytes name, uint64_t records),
+                        void *context)
+{
+    pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->committed.sink_count; i++) {
+        const struct checkpoint_sink *sink = &engine->committed.sinks[i];
+        if (sink->records > 0 && !is_running(engine, sink->name)) {
+            each(context, sink->name, sink->records);
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
 }
 
 void

@@ -52,6 +52,17 @@ bool engine_new(struct engine **out, const struct engine_options *options,
 /* Where the last checkpoint left a sink's backlog; false when it knows no such sink. Any thread. */
 bool engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *out);
 
+/* Up to where the last checkpoint had read a stream; 0 for one that it does not know. Any thread. */
+uint64_t engine_stream_position(struct engine *engine, const char *stream);
+
+/*
+ * Calls `each` with what the last checkpoint says of sinks that hold something and are not running:
+ * no rule file declares them any more. Any thread.
+ */
+void engine_each_absent_sink(struct engine *engine,
+                             void (*each)(void *context, struct bytes name, uint64_t records),
+                             void *context);
+
 /*
  * Hands over a generation and all sinks that run (also retired ones), and waits until the engine
  * works with them. Then the caller may free the generation before. `sinks` is copied;

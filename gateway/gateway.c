@@ -33,6 +33,7 @@
 
 enum {
     TICK_MS = 200,
+    RELOAD_AGAIN_MS = 10000, /* after a load in which a table could not be opened */
     STOP_GRACE_MS = 5000,
     LOCK_MODE = 0600,
     DATA_DIR_MODE = 0750,
@@ -69,50 +70,47 @@ add_sink(struct gateway *gateway, struct sink *sink)
     pthread_mutex_unlock(&gateway->lock);
 }
 
-/* The sink of one declaration: the one that runs, told of what changed, or a new one. */
+/* Makes sure that there is a sink for a declaration. Nothing that runs is changed by it. */
 static bool
-provide_sink(struct gateway *gateway, struct ruleset_relation *relation, struct diag_list *diags)
+provide_sink(void *context, const struct ruleset_relation *relation, struct diag_list *diags)
 {
-    struct bytes name = relation->declared->name;
-    struct sink *sink = find_sink(gateway, name);
+    struct gateway *gateway = context;
+    struct sink *sink = find_sink(gateway, relation->declared->name);
     if (sink != NULL) {
-        if (!sink_is_current(sink, relation)) {
-            log_notice("table '%s': its declaration changed; what waits goes out the new way",
-                       sink->name);
-            pthread_mutex_lock(&gateway->lock);
-            sink_reconfigure(sink, relation);
-            pthread_mutex_unlock(&gateway->lock);
-        }
-    } else {
-        char *name_string = bytes_to_string(name);
-        struct outbox_mark mark;
-        bool known = engine_sink_mark(gateway->engine, name_string, &mark);
-        free(name_string);
-        if (!sink_open(&sink, &gateway->context, relation, known ? &mark : NULL, diags)) {
-            return false;
-        }
-        add_sink(gateway, sink);
+        return sink_prepare(sink, relation->declared, diags);
     }
-    relation->sink = sink;
+    char *name = bytes_to_string(relation->declared->name);
+    struct outbox_mark mark;
+    bool known = engine_sink_mark(gateway->engine, name, &mark);
+    free(name);
+    if (!sink_open(&sink, &gateway->context, relation, known ? &mark : NULL, diags)) {
+        return false;
+    }
+    add_sink(gateway, sink);
     return true;
 }
 
-static bool
-provide_sinks(struct gateway *gateway, struct ruleset *ruleset, struct diag_list *diags)
+/* Gives each declaration of a new generation its sink, and tells those whose declaration changed. */
+static void
+assign_sinks(struct gateway *gateway, struct ruleset *ruleset)
 {
-    for (size_t i = 0; i < ruleset->relation_count; i++) {
-        if (!provide_sink(gateway, &ruleset->relations[i], diags)) {
-            return false;
-        }
-    }
+    pthread_mutex_lock(&gateway->lock);
     for (size_t i = 0; i < gateway->sink_count; i++) {
-        struct sink *sink = gateway->sinks[i];
-        sink->retired = sink != gateway->topic_sink;
-        for (size_t r = 0; r < ruleset->relation_count && sink->retired; r++) {
-            sink->retired = ruleset->relations[r].sink != sink;
-        }
+        gateway->sinks[i]->retired = gateway->sinks[i] != gateway->topic_sink;
     }
-    return true;
+    for (size_t i = 0; i < ruleset->relation_count; i++) {
+        struct ruleset_relation *relation = &ruleset->relations[i];
+        struct sink *sink = find_sink(gateway, relation->declared->name);
+        check(sink != NULL && "was provided when linking");
+        if (!sink_is_current(sink, relation)) {
+            log_notice("table '%s': its declaration changed; what waits goes out the new way",
+                       sink->name);
+            sink_reconfigure(sink, relation);
+        }
+        sink->retired = false;
+        relation->sink = sink;
+    }
+    pthread_mutex_unlock(&gateway->lock);
 }
 
 static bool
@@ -188,6 +186,14 @@ report_load(struct gateway *gateway, const struct ruleset_report *report, struct
     }
 }
 
+static void
+warn_of_absent_sink(void *context, struct bytes name, uint64_t records)
+{
+    log_warning("%llu records wait for table '%.*s', which no rule file declares any more; declare "
+                "it again to deliver them",
+                (unsigned long long)records, BYTES_ARG(name));
+}
+
 /* Loads the rules and lets the engine work with them. False: what ran before goes on. */
 static bool
 load_rules(struct gateway *gateway)
@@ -196,14 +202,16 @@ load_rules(struct gateway *gateway)
     struct ruleset_report report = {0};
     struct ruleset *ruleset = NULL, *old = gateway->ruleset;
     int64_t began_ms = mono_ms();
-    bool loaded = ruleset_load(&ruleset, gateway->config->rules_dir, old, &report, &diags) &&
-                  provide_sinks(gateway, ruleset, &diags);
+    const struct ruleset_provider provider = {provide_sink, gateway};
+    bool loaded = ruleset_load(&ruleset, gateway->config->rules_dir, old, &provider, &report,
+                               &diags);
     report_load(gateway, &report, &diags);
     diag_list_fini(&diags);
+    gateway->reload_at_ms = report.unprovided > 0 || !loaded ? began_ms + RELOAD_AGAIN_MS : 0;
     if (!loaded) {
-        ruleset_free(ruleset);
         return false;
     }
+    assign_sinks(gateway, ruleset);
     engine_swap(gateway->engine, ruleset, gateway->sinks, gateway->sink_count,
                 gateway->topic_sink);
     pthread_mutex_lock(&gateway->lock);
@@ -213,6 +221,7 @@ load_rules(struct gateway *gateway)
     pthread_mutex_unlock(&gateway->lock);
     subscribe(gateway);
     ruleset_free(old);
+    engine_each_absent_sink(gateway->engine, warn_of_absent_sink, NULL);
     log_notice("%zu rules and %zu tables from %zu files in %s, %zu changed, %lld ms",
                ruleset->rule_count, ruleset->relation_count, report.files,
                gateway->config->rules_dir, report.changed, (long long)(mono_ms() - began_ms));
@@ -244,6 +253,13 @@ wake_engine(void *context)
 {
     const struct gateway *gateway = context;
     engine_wake(gateway->engine);
+}
+
+static uint64_t
+stream_position(void *context, const char *stream)
+{
+    const struct gateway *gateway = context;
+    return engine_stream_position(gateway->engine, stream);
 }
 
 /* ---- start ---- */
@@ -297,8 +313,8 @@ set_context(struct gateway *gateway)
             .queue_max_bytes = config->queue_max,
             .retry_max_ms = config->retry_max,
             .segment_bytes = config->segment_size,
-            .payload_max_bytes = config->payload_max,
             .wake = wake_engine,
+            .stream_position = stream_position,
             .wake_context = gateway,
     };
 }
@@ -328,9 +344,13 @@ start(struct gateway *gateway, struct diag_list *diags)
         return false;
     }
     set_context(gateway);
-    return ingest_start(&gateway->ingest, gateway->config, gateway->context.paths.executable,
-                        diags) &&
-           start_engine(gateway, diags) && open_topic_sink(gateway, diags) && load_rules(gateway);
+    if (!ingest_new(&gateway->ingest, gateway->config, gateway->context.paths.executable, diags) ||
+        !start_engine(gateway, diags)) {
+        return false;
+    }
+    uint64_t position = engine_stream_position(gateway->engine, "mqtt");
+    return ingest_start(gateway->ingest, position, diags) && open_topic_sink(gateway, diags) &&
+           load_rules(gateway);
 }
 
 /* ---- run ---- */
@@ -425,7 +445,8 @@ run_until_stopped(struct gateway *gateway, int signal_fd)
             break;
         }
         bool is_handler_new = watch_tick(handlers, mono_ms());
-        bool is_rule_new = watch_tick(rules, mono_ms());
+        bool is_rule_new = watch_tick(rules, mono_ms()) ||
+                           (gateway->reload_at_ms != 0 && mono_ms() >= gateway->reload_at_ms);
         if ((wishes.reload || is_rule_new) && !load_rules(gateway)) {
             log_error("the rules could not be loaded; those from before go on");
         }
@@ -445,10 +466,12 @@ stop(struct gateway *gateway)
     ingest_stop(gateway->ingest);
     if (gateway->engine != NULL) {
         engine_stop(gateway->engine);
-        int64_t until_ms = mono_ms() + STOP_GRACE_MS;
         for (size_t i = 0; i < gateway->sink_count; i++) {
-            int64_t left_ms = until_ms - mono_ms();
-            outbox_stop(gateway->sinks[i]->outbox, left_ms < 0 ? 0 : (int)left_ms);
+            outbox_ask_stop(gateway->sinks[i]->outbox, STOP_GRACE_MS);
+        }
+        engine_commit(gateway->engine); /* a write that hangs may outlast the service manager */
+        for (size_t i = 0; i < gateway->sink_count; i++) {
+            outbox_stop(gateway->sinks[i]->outbox, STOP_GRACE_MS);
         }
         engine_commit(gateway->engine);
     }

@@ -146,8 +146,15 @@ ingest_free(struct ingest *ingest)
 }
 
 bool
-ingest_start(struct ingest **out, const struct config *config, const char *executable,
-             struct diag_list *diags)
+ingest_start(struct ingest *ingest, uint64_t position_least, struct diag_list *diags)
+{
+    atomic_store(&ingest->page->position_least, position_least);
+    return start(ingest, diags);
+}
+
+bool
+ingest_new(struct ingest **out, const struct config *config, const char *executable,
+           struct diag_list *diags)
 {
     struct ingest *ingest = mem_new(struct ingest);
     ingest->page_fd = -1;
@@ -158,7 +165,7 @@ ingest_start(struct ingest **out, const struct config *config, const char *execu
     buf_printf(&dir, "%s/journal/mqtt", config->data_dir);
     ingest->journal_dir = buf_take_string(&dir);
     config_print(config, &ingest->config_text);
-    if (!make_page(ingest, diags) || !start(ingest, diags)) {
+    if (!make_page(ingest, diags)) {
         ingest_free(ingest);
         return false;
     }

@@ -20,11 +20,18 @@
 struct ingest;
 
 /*
- * Starts the process. `config` and `executable` (this binary; its verb is "ingest") are read
- * during the call only. False when the page or the first process cannot be made.
+ * Makes what both processes share; nothing runs yet. `config` and `executable` (this binary; its
+ * verb is "ingest") are read during the call only. False when the page cannot be made.
  */
-bool ingest_start(struct ingest **out, const struct config *config, const char *executable,
-                  struct diag_list *diags) MUST_CHECK;
+bool ingest_new(struct ingest **out, const struct config *config, const char *executable,
+                struct diag_list *diags) MUST_CHECK;
+
+/*
+ * Starts the process. The journal gives out no position below `position_least`, the position up
+ * to which it has been read.
+ */
+bool ingest_start(struct ingest *ingest, uint64_t position_least, struct diag_list *diags)
+        MUST_CHECK;
 
 /* Lets the process say goodbye to the broker and sync; kills it after 2 s. The tail stays. */
 void ingest_stop(struct ingest *ingest);

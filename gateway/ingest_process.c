@@ -523,6 +523,7 @@ open_journal(struct ingester *ingester, struct diag_list *diags)
             .dir = buf_take_string(&dir), /* for the process's life */
             .segment_bytes = config->segment_size,
             .record_max_bytes = config->payload_max + TOPIC_BYTES_MAX + PROPS_MAX_BYTES,
+            .position_least = atomic_load(&ingester->page->position_least),
             .sync = (enum journal_sync)config->sync,
     };
     if (!journal_open(&ingester->journal, &options, diags)) {

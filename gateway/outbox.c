@@ -24,8 +24,8 @@
  * first step's jitter, at most an hour.
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
- * in push and cut, for writes of the backlog into the page cache; never during a sync, a read, a
- * driver call or a pause. Records of the batch stay linked in the backlog's `front`, where the core
+ * in push and cut, for writes of the backlog into the page cache, and for the syncs with which the
+ * log begins a new segment; never during a read, a driver call or a pause. Records of the batch stay linked in the backlog's `front`, where the core
  * may log them meanwhile.
  */
 #define _GNU_SOURCE
@@ -630,16 +630,24 @@ outbox_is_settled(struct outbox *outbox)
 }
 
 void
+outbox_ask_stop(struct outbox *outbox, int64_t grace_ms)
+{
+    pthread_mutex_lock(&outbox->lock);
+    if (!outbox->is_stopping) {
+        outbox->is_stopping = true;
+        outbox->stop_us = now_us(outbox) + grace_ms * 1000;
+    }
+    pthread_cond_signal(&outbox->changed);
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+void
 outbox_stop(struct outbox *outbox, int64_t grace_ms)
 {
     if (outbox->is_stopped) {
         return;
     }
-    pthread_mutex_lock(&outbox->lock);
-    outbox->is_stopping = true;
-    outbox->stop_us = now_us(outbox) + grace_ms * 1000;
-    pthread_cond_signal(&outbox->changed);
-    pthread_mutex_unlock(&outbox->lock);
+    outbox_ask_stop(outbox, grace_ms);
     check(pthread_join(outbox->thread, NULL) == 0);
     outbox->is_stopped = true;
 }

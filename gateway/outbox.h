@@ -74,6 +74,9 @@ void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *opti
 /* Nothing of an earlier configuration is in use any more. */
 bool outbox_is_settled(struct outbox *outbox);
 
+/* Begins what outbox_stop() waits for, so that many can be stopped at a time. */
+void outbox_ask_stop(struct outbox *outbox, int64_t grace_ms);
+
 /*
  * Tries to deliver what waits for at most `grace_ms`, stops the thread (a write that runs is
  * waited for), closes the driver. A cut may follow, nothing else. May be called again.
@@ -88,7 +91,7 @@ void outbox_close(struct outbox *outbox, int64_t grace_ms);
 
 /*
  * Copies the record and its bytes, at most OUTBOX_RECORD_BYTES_MAX of them. Never fails and waits
- * at most for a write into the page cache. While the backlog cannot be written either, records are
+ * at most for a write into the page cache, or where the backlog begins a segment for its sync. While the backlog cannot be written either, records are
  * kept in memory above the limit: outbox_is_full() then asks the core to push no more.
  */
 void outbox_push(struct outbox *outbox, const struct sink_record *record);

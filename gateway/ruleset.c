@@ -20,7 +20,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { RULE_FILE_MAX_BYTES = 1024 * 1024 };
+enum { RULE_FILE_MAX_BYTES = 1024 * 1024, NAME_MAX_BYTES = 100 };
+
+#define RULESET_MQTT_STREAM "mqtt"
 
 struct ruleset_file {
     char *path;
@@ -37,6 +39,7 @@ struct candidate {
 
 struct load {
     const struct ruleset *previous;
+    const struct ruleset_provider *provider; /* NULL: nothing will run */
     struct ruleset_report *report;
     struct diag_list *diags;
     bool allow_no_target; /* a query alone, whose rows are shown */
@@ -116,8 +119,13 @@ list_paths(struct load *load, const char *path)
 {
     struct stat status;
     if (stat(path, &status) < 0 && errno == ENOENT) {
+        bool is_gone = load->previous != NULL && load->previous->file_count > 0;
         struct diag_place place = {.file = bytes_of_string(path)};
-        diag_at(load->diags, DIAG_WARNING, &place, "there is no such file or folder");
+        diag_at(load->diags, is_gone ? DIAG_ERROR : DIAG_WARNING, &place,
+                "there is no such file or folder");
+        if (is_gone) {
+            return false;
+        }
         diag_hint(load->diags, "make the folder, or name another with rules_dir");
         return true;
     }
@@ -260,6 +268,28 @@ check_name(struct load *load, struct map *names, struct bytes name, const void *
     return false;
 }
 
+/* Names become folders and stream names; two of them are taken. */
+static bool
+check_usable_name(struct load *load, const struct rule_relation *declared)
+{
+    struct bytes name = declared->name;
+    bool is_reserved =
+            bytes_equal_string(name, "topic") || bytes_equal_string(name, RULESET_MQTT_STREAM);
+    bool is_path = name.size == 0 || name.size > NAME_MAX_BYTES || name.data[0] == '.' ||
+                   bytes_find(name, '/') < name.size || bytes_find(name, '\0') < name.size;
+    if (is_reserved) {
+        diag_at(load->diags, DIAG_ERROR, &declared->place,
+                "'%.*s' is a name that the gateway uses itself", BYTES_ARG(name));
+        diag_hint(load->diags, "take another, for example my_%.*s", BYTES_ARG(name));
+    } else if (is_path) {
+        diag_at(load->diags, DIAG_ERROR, &declared->place,
+                "'%.*s' cannot be the name of a table: it becomes the name of a folder",
+                BYTES_ARG(name));
+        diag_hint(load->diags, "use letters, digits, '_' and '-', at most %d", NAME_MAX_BYTES);
+    }
+    return !is_reserved && !is_path;
+}
+
 static bool
 check_relations(struct load *load, const struct rule_file *file)
 {
@@ -267,6 +297,7 @@ check_relations(struct load *load, const struct rule_file *file)
     for (size_t i = 0; i < file->relation_count; i++) {
         const struct rule_relation *declared = &file->relations[i];
         struct relation relation;
+        valid &= check_usable_name(load, declared);
         valid &= check_name(load, &load->relations, declared->name, declared, &declared->place,
                             declared->kind == RULE_TABLE ? "table" : "function");
         if (relation_init(&relation, declared, load->diags)) {
@@ -333,27 +364,69 @@ check_rules(struct load *load, const struct rule_file *file)
     return valid;
 }
 
-/* One pass over all included files; false when one of them had to give up a version. */
+/* Makes sure that every table of a file can run; only files that are new can fail here. */
 static bool
-link_round(struct load *load)
+provide_file(struct load *load, struct ruleset_file *file)
 {
-    map_fini(&load->relations);
-    map_fini(&load->rules);
-    for (size_t i = 0; i < load->path_count; i++) {
-        struct candidate *candidate = &load->candidates[i];
-        if (candidate->file != NULL && !check_relations(load, candidate->file->compiled)) {
-            fall_back(load, candidate);
-            return false;
+    bool provided = true;
+    for (size_t i = 0; i < file->compiled->relation_count && load->provider != NULL; i++) {
+        struct ruleset_relation relation = {.declared = &file->compiled->relations[i],
+                                            .file = file};
+        provided &= load->provider->provide(load->provider->context, &relation, load->diags);
+    }
+    return provided;
+}
+
+/* Whether the candidate is what runs already, and so has the older right to its names. */
+static bool
+is_settled(const struct load *load, const struct candidate *candidate)
+{
+    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
+        if (load->previous->files[i] == candidate->file) {
+            return true;
         }
     }
+    return false;
+}
+
+/* One kind of check over all included files, those that run before those that are new. */
+static bool
+link_pass(struct load *load, bool (*check_file)(struct load *load, const struct rule_file *file))
+{
+    for (int newcomers = 0; newcomers < 2; newcomers++) {
+        for (size_t i = 0; i < load->path_count; i++) {
+            struct candidate *candidate = &load->candidates[i];
+            if (candidate->file != NULL && is_settled(load, candidate) == (newcomers == 0) &&
+                !check_file(load, candidate->file->compiled)) {
+                fall_back(load, candidate);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool
+provide_pass(struct load *load)
+{
     for (size_t i = 0; i < load->path_count; i++) {
         struct candidate *candidate = &load->candidates[i];
-        if (candidate->file != NULL && !check_rules(load, candidate->file->compiled)) {
+        if (candidate->file != NULL && !provide_file(load, candidate->file)) {
+            load->report->unprovided++;
             fall_back(load, candidate);
             return false;
         }
     }
     return true;
+}
+
+/* One round over all included files; false when one of them had to give up a version. */
+static bool
+link_round(struct load *load)
+{
+    map_fini(&load->relations);
+    map_fini(&load->rules);
+    return link_pass(load, check_relations) && link_pass(load, check_rules) && provide_pass(load);
 }
 
 /* ---- build ---- */
@@ -477,9 +550,11 @@ load_fini(struct load *load)
 
 bool
 ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
-             struct ruleset_report *report, struct diag_list *diags)
+             const struct ruleset_provider *provider, struct ruleset_report *report,
+             struct diag_list *diags)
 {
-    struct load load = {.previous = previous, .report = report, .diags = diags};
+    struct load load = {
+            .previous = previous, .provider = provider, .report = report, .diags = diags};
     *report = (struct ruleset_report){0};
     bool listed = list_paths(&load, path);
     if (listed) {

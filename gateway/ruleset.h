@@ -60,21 +60,34 @@ struct ruleset {
     struct topic_trie *topics; /* filter -> index of the rule */
 };
 
+/*
+ * What has to be at hand before a declaration can run. A file whose tables cannot be provided for
+ * is treated like one that does not link: the others go on.
+ */
+struct ruleset_provider {
+    bool (*provide)(void *context, const struct ruleset_relation *relation,
+                    struct diag_list *diags);
+    void *context;
+};
+
 struct ruleset_report {
     size_t files;   /* rule files seen */
     size_t broken;  /* that did not compile or link */
     size_t kept;    /* of those: the last good version goes on */
     size_t changed; /* new, edited or removed since `previous` */
+    size_t unprovided; /* of the broken: a table could not be opened; may work later */
 };
 
 /*
  * Builds a generation from a folder of *.sql files, or from a single file. `previous` may be NULL;
  * counters and last good versions come from it. Names starting with '.', '#' or '_' and all that
  * do not end in .sql are not rule files. A folder that does not exist gives an empty generation
- * and a warning. False only when nothing could be read at all; broken files are in the report.
+ * and a warning; where `previous` came from it, an error: it may come back. False only when nothing
+ * could be read at all; broken files are in the report. `provider` may be NULL.
  */
 bool ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
-                  struct ruleset_report *report, struct diag_list *diags) MUST_CHECK;
+                  const struct ruleset_provider *provider, struct ruleset_report *report,
+                  struct diag_list *diags) MUST_CHECK;
 
 /*
  * Builds a generation from a text, for `try` and tests. The text may also be a query alone

@@ -7,25 +7,39 @@
  */
 #include "sink.h"
 
+#include "message.h"
+
 #include "base/log.h"
 #include "base/mem.h"
+#include "worker/protocol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The driver's way to append to the stream of its function: on the outbox's thread. */
 static bool
-emit(const struct driver_env *env, struct bytes topic, struct bytes payload,
+emit(const struct driver_env *env, unsigned hops, struct bytes topic, struct bytes payload,
      struct diag_list *diags)
 {
     struct sink *sink = env->emit_context;
     const struct sink_context *context = sink->context;
-    struct record record = {
-            .time_us = context->os->wall_us(context->os), .topic = topic, .payload = payload};
-    if (!journal_append(sink->stream, &record, diags)) {
-        return false;
+    char text[12];
+    int size = snprintf(text, sizeof text, "%u", hops + 1);
+    const struct message_property property = {BYTES(MESSAGE_HOPS_PROPERTY),
+                                              bytes_of(text, (size_t)size)};
+    const struct message_props props = {.user = &property, .user_count = 1};
+    struct buf encoded = {0};
+    message_props_encode(&props, &encoded);
+    struct record record = {.time_us = context->os->wall_us(context->os),
+                            .topic = topic,
+                            .props = buf_bytes(&encoded),
+                            .payload = payload};
+    bool appended = journal_append(sink->stream, &record, diags);
+    buf_fini(&encoded);
+    if (appended) {
+        context->wake(context->wake_context);
     }
-    context->wake(context->wake_context);
-    return true;
+    return appended;
 }
 
 static char *
@@ -36,17 +50,20 @@ folder_of(const struct sink_context *context, const char *kind, const char *name
     return buf_take_string(&path);
 }
 
+/* What a handler may emit at the most has to fit, or its call would be made again for ever. */
 static bool
 open_stream(struct sink *sink, struct diag_list *diags)
 {
     const struct sink_context *context = sink->context;
+    free(sink->stream_dir);
     sink->stream_dir = folder_of(context, "streams", sink->name);
     struct journal_options options = {
             .os = context->os,
             .dir = sink->stream_dir,
             .segment_bytes = context->segment_bytes,
-            .record_max_bytes = context->payload_max_bytes,
+            .record_max_bytes = WORKER_EMIT_MAX_BYTES + 2 * WORKER_TOPIC_MAX_BYTES,
             .sync = JOURNAL_SYNC_INTERVAL,
+            .position_least = context->stream_position(context->wake_context, sink->name),
     };
     return journal_open(&sink->stream, &options, diags);
 }
@@ -152,7 +169,7 @@ sink_open(struct sink **out, const struct sink_context *context,
           struct diag_list *diags)
 {
     struct sink *sink = sink_new(context, declared->declared->name);
-    bool opened = declared->declared->kind != RULE_FUNCTION || open_stream(sink, diags);
+    bool opened = sink_prepare(sink, declared->declared, diags);
     if (opened) {
         adopt_declaration(sink, declared);
         opened = open_outbox(sink, mark, diags);
@@ -190,9 +207,16 @@ sink_is_current(const struct sink *sink, const struct ruleset_relation *declared
     return same;
 }
 
+bool
+sink_prepare(struct sink *sink, const struct rule_relation *declared, struct diag_list *diags)
+{
+    return declared->kind != RULE_FUNCTION || sink->stream != NULL || open_stream(sink, diags);
+}
+
 void
 sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared)
 {
+    check(declared->declared->kind != RULE_FUNCTION || sink->stream != NULL);
     adopt_declaration(sink, declared);
     struct outbox_options options = outbox_options_of(sink);
     outbox_reconfigure(sink->outbox, &options);

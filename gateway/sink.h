@@ -26,9 +26,10 @@ struct sink_context {
     int64_t queue_max_bytes;
     int64_t retry_max_ms;
     int64_t segment_bytes;
-    int64_t payload_max_bytes;
     void (*wake)(void *context); /* something was emitted: the engine should look */
-    void *wake_context;
+    /* Up to where a function's stream has been read: its journal gives out nothing below. */
+    uint64_t (*stream_position)(void *context, const char *stream);
+    void *wake_context; /* of both */
 };
 
 /* One declaration as it runs; the driver borrows from it until its instance is closed. */
@@ -67,6 +68,10 @@ bool sink_open(struct sink **out, const struct sink_context *context,
 bool sink_open_builtin(struct sink **out, const struct sink_context *context, const char *name,
                        const struct driver *driver, const struct outbox_mark *mark,
                        struct diag_list *diags) MUST_CHECK;
+
+/* Opens what a changed declaration needs beyond what is open: before sink_reconfigure(). */
+bool sink_prepare(struct sink *sink, const struct rule_relation *declared,
+                  struct diag_list *diags) MUST_CHECK;
 
 /* Lets the sink go on under a changed declaration: what waits goes out with the new settings. */
 void sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared);

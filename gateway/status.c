@@ -113,6 +113,18 @@ add_rules(cJSON *root, const struct ruleset *ruleset)
     }
 }
 
+/* What waits for a table that no rule file declares any more. */
+static void
+add_absent_sink(void *context, struct bytes name, uint64_t records)
+{
+    cJSON *item = cJSON_CreateObject();
+    add_bytes(item, "name", name);
+    cJSON_AddStringToObject(item, "driver", "");
+    cJSON_AddStringToObject(item, "state", "undeclared");
+    add_count(item, "queued", records);
+    cJSON_AddItemToArray(context, item);
+}
+
 static void
 add_sinks(cJSON *root, struct gateway *gateway)
 {
@@ -138,6 +150,7 @@ add_sinks(cJSON *root, struct gateway *gateway)
         add_bytes(item, "last_error", bytes_of_string(stats.last_error));
         cJSON_AddItemToArray(sinks, item);
     }
+    engine_each_absent_sink(gateway->engine, add_absent_sink, sinks);
 }
 
 void

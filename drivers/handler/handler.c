@@ -279,14 +279,21 @@ encode_call(struct handler_sink *sink, const struct work *work, size_t n)
     }
 }
 
+/* What a call of the first `n` pending records has emitted goes into the function's stream. */
 static bool
-keep_emitted(struct handler_sink *sink, struct work *work, const struct worker_reply *reply)
+keep_emitted(struct handler_sink *sink, struct work *work, size_t n,
+             const struct worker_reply *reply)
 {
     const struct driver_env *env = sink->env;
     struct diag_list diags = {0};
     bool kept = true;
+    unsigned hops = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned more = work->batch->records[work->pending[i]].hops;
+        hops = more > hops ? more : hops;
+    }
     for (size_t i = 0; i < reply->emitted_count && kept && env->emit != NULL; i++) {
-        kept = env->emit(env, reply->emitted[i].topic, reply->emitted[i].payload, &diags);
+        kept = env->emit(env, hops, reply->emitted[i].topic, reply->emitted[i].payload, &diags);
     }
     if (kept) {
         atomic_fetch_add(&sink->emitted, reply->emitted_count);
@@ -410,7 +417,7 @@ take_reply(struct handler_sink *sink, struct work *work, size_t n,
                                            "failed: handle returned %" PRId64, reply->status);
         after_failed_call(sink, work, n, reason);
         pause_after_failures(sink, work);
-    } else if (keep_emitted(sink, work, reply)) {
+    } else if (keep_emitted(sink, work, n, reply)) {
         settle(sink, work, n, reply);
         after_good_call(sink, n);
     }

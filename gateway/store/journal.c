@@ -49,6 +49,7 @@ struct journal {
     _Atomic uint64_t tail;
     uint64_t room;       /* position up to which the newest segment is allocated */
     uint64_t next_least; /* a new segment begins here or above */
+    uint64_t position_least; /* as the options say */
     bool is_old;         /* the newest segment is of another boot, or unreadable behind the tail */
     bool is_dirty;
     _Atomic bool is_failed;
@@ -189,7 +190,7 @@ recover(struct journal *journal, struct diag_list *diags)
         return false;
     }
     int64_t size = 0;
-    journal->next_least = 0;
+    journal->next_least = journal->position_least;
     bool found = find_newest(journal, &list, &size, diags);
     segment_list_fini(&list);
     if (!found) {
@@ -197,6 +198,12 @@ recover(struct journal *journal, struct diag_list *diags)
     }
     if (journal->fd < 0) {
         atomic_store(&journal->tail, journal->next_least);
+        if (journal->position_least > 0) {
+            warn(journal, diags,
+                 "no segment is left, but it was read up to position %" PRIu64
+                 "; it goes on at %" PRIu64,
+                 journal->position_least, journal->next_least);
+        }
         return true;
     }
     struct survey survey;
@@ -216,7 +223,14 @@ recover(struct journal *journal, struct diag_list *diags)
     atomic_store(&journal->tail, tail);
     journal->records = journal->header.records_before + survey.records;
     journal->last_time_us = survey.last_time_us;
-    journal->is_old = journal->header.boot != journal->boot || survey.is_unclear ||
+    bool is_behind = tail < journal->position_least;
+    if (is_behind) {
+        warn(journal, diags,
+             "it ends at position %" PRIu64 ", but was read up to %" PRIu64
+             ": records are missing, it goes on behind",
+             tail, journal->position_least);
+    }
+    journal->is_old = journal->header.boot != journal->boot || survey.is_unclear || is_behind ||
                       journal->next_least > journal->room;
     journal->is_dirty = survey.torn_bytes > 0 && !journal->is_old;
     return true;
@@ -331,6 +345,7 @@ journal_open(struct journal **out, const struct journal_options *options, struct
     journal->segment_bytes = (uint64_t)options->segment_bytes;
     journal->record_max_bytes = (uint64_t)options->record_max_bytes;
     journal->sync = options->sync;
+    journal->position_least = options->position_least;
     journal->boot = segment_boot(options->os);
     journal->lock_fd = -1;
     journal->fd = -1;

@@ -48,6 +48,11 @@ struct journal_options {
     int64_t record_max_bytes; /* topic, props and payload; a larger one is DIAG_INVALID */
     /* ALWAYS: journal_append() returns after the sync. NEVER: not even full segments are synced. */
     enum journal_sync sync;
+    /*
+     * No record gets a position below this one: what readers have committed, so that a log whose
+     * files were lost does not give out positions that they would take for known ones. 0: none.
+     */
+    uint64_t position_least;
 };
 
 struct journal;

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static bool
-emit(const struct driver_env *env, struct bytes topic, struct bytes payload,
+emit(const struct driver_env *env, unsigned hops, struct bytes topic, struct bytes payload,
      struct diag_list *diags)
 {
     struct rig *rig = env->emit_context;

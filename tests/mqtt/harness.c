@@ -261,7 +261,8 @@ run(struct arguments *arguments)
 {
     struct diag_list diags = {0};
     struct runner runner = {.is_quiet = arguments->is_quiet};
-    if (!ingest_start(&runner.ingest, &arguments->config, "/proc/self/exe", &diags)) {
+    if (!ingest_new(&runner.ingest, &arguments->config, "/proc/self/exe", &diags) ||
+        !ingest_start(runner.ingest, 0, &diags)) {
         die(&diags);
     }
     if (arguments->filter_count > 0) {

@@ -49,6 +49,12 @@ wake(void *context)
     engine_wake(((struct bench *)context)->engine);
 }
 
+static uint64_t
+stream_position(void *context, const char *stream)
+{
+    return engine_stream_position(((struct bench *)context)->engine, stream);
+}
+
 static void
 open_journal(struct bench *bench)
 {
@@ -83,8 +89,8 @@ open_engine(struct bench *bench)
             .queue_max_bytes = 1 << 20,
             .retry_max_ms = 1000,
             .segment_bytes = 65536,
-            .payload_max_bytes = 1 << 20,
             .wake = wake,
+            .stream_position = stream_position,
             .wake_context = bench,
     };
     bench->sink_count = 0;

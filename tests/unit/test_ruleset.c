@@ -47,7 +47,7 @@ load(struct ruleset *previous, struct ruleset_report *report, struct buf *said)
 {
     struct diag_list diags = {0};
     struct ruleset *ruleset;
-    assert_true(ruleset_load(&ruleset, dir, previous, report, &diags));
+    assert_true(ruleset_load(&ruleset, dir, previous, NULL, report, &diags));
     ruleset_free(previous);
     buf_clear(said);
     diag_list_print(&diags, said);
@@ -186,7 +186,7 @@ a_missing_folder_is_an_empty_generation(void **state)
     struct ruleset_report report;
     struct diag_list diags = {0};
     struct ruleset *ruleset;
-    assert_true(ruleset_load(&ruleset, "/nonexistent/rules.d", NULL, &report, &diags));
+    assert_true(ruleset_load(&ruleset, "/nonexistent/rules.d", NULL, NULL, &report, &diags));
     assert_int_equal(ruleset->rule_count, 0);
     assert_int_equal(diags.count, 1);
     assert_int_equal(diags.errors, 0);
