@@ -109,8 +109,8 @@ def test_filters_change_while_messages_flow(tmp_path, broker):
                 ingest.say('filters ' + next(sets))
                 time.sleep(0.02)
         wait_until(lambda: set(ingest.numbers()) == set(range(1, 4001)), 'every number')
-        # what was on its way when a filter was given up may come by two ways
-        assert max(collections.Counter(ingest.numbers()).values()) <= 2
+        # what is on its way when filters are given up may come by each of the three: a, +, #
+        assert max(collections.Counter(ingest.numbers()).values()) <= 3
         client.close()
 
 

@@ -54,6 +54,7 @@ class Broker:
         self.lines = lines
         self.listener = listener
         self.process = None
+        self.publishers = []
         self.start()
 
     def start(self):
@@ -93,9 +94,10 @@ class Broker:
         publisher = subprocess.Popen(
             ['mosquitto_pub', '-h', '127.0.0.1', '-p', str(self.port), '-q', '1', '-t', topic,
              '-l'], stdin=subprocess.PIPE)
+        self.publishers.append(publisher)
 
         def feed():
-            with publisher.stdin as pipe:
+            with contextlib.suppress(BrokenPipeError), publisher.stdin as pipe:
                 for number in range(first, last + 1):
                     pipe.write(b'%d\n' % number)
         threading.Thread(target=feed, daemon=True).start()
@@ -106,6 +108,9 @@ class Broker:
 
     def __exit__(self, *_):
         self.kill()
+        for publisher in self.publishers:
+            publisher.kill()
+            publisher.wait()
 
 
 class Harness:
