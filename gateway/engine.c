@@ -914,6 +914,7 @@ engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *const *
     pthread_mutex_unlock(&engine->lock);
     if (!engine->started) {
         engine->started = true;
+        engine->stopping = false;
         check(pthread_create(&engine->thread, NULL, engine_main, engine) == 0);
     }
     engine_wake(engine);

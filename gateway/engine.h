@@ -66,7 +66,8 @@ void engine_each_absent_sink(struct engine *engine,
 /*
  * Hands over a generation and all sinks that run (also retired ones), and waits until the engine
  * works with them. Then the caller may free the generation before. `sinks` is copied;
- * `topic_sink` takes rows whose target is a topic. The first call starts the thread.
+ * `topic_sink` takes rows whose target is a topic. The first call starts the thread, also the first
+ * one after engine_stop().
  */
 void engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *const *sinks,
                  size_t sink_count, struct sink *topic_sink);

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "engine.h"
+#include "message.h"
 
 #include "base/mem.h"
 #include "base/os.h"
@@ -17,6 +18,7 @@ struct bench {
     char dir[64];
     char journal_dir[128];
     struct journal *journal;
+    uint64_t position_least;
     struct sink_context context;
     struct engine *engine;
     struct ruleset *ruleset;
@@ -64,6 +66,7 @@ open_journal(struct bench *bench)
             .segment_bytes = 65536,
             .record_max_bytes = 1 << 20,
             .sync = JOURNAL_SYNC_NEVER,
+            .position_least = bench->position_least,
     };
     assert_true(journal_open(&bench->journal, &options, &bench->diags));
 }
@@ -187,6 +190,12 @@ close_engine(struct bench *bench, bool commit)
 }
 
 static int
+remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    return remove(path);
+}
+
+static int
 set_up(void **state)
 {
     struct bench *bench = mem_new(struct bench);
@@ -199,12 +208,6 @@ set_up(void **state)
     open_engine(bench);
     *state = bench;
     return 0;
-}
-
-static int
-remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
-{
-    return remove(path);
 }
 
 static int
@@ -301,6 +304,148 @@ what_a_slow_sink_holds_survives_a_stop(void **state)
     assert_int_equal(stats_of(bench->sinks[1]).restored, 20 - delivered);
 }
 
+/* The journal's folder is emptied while the gateway is down: what comes then is not passed over. */
+static void
+a_lost_journal_goes_on_behind_what_was_read(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, TWO_TARGETS);
+    for (int i = 0; i < 10; i++) {
+        publish(bench, "a/1", "{\"v\":2}");
+    }
+    await_delivered(bench->sinks[1], 10);
+    close_engine(bench, true);
+    journal_close(bench->journal);
+    nftw(bench->journal_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+
+    open_engine(bench);
+    bench->position_least = engine_stream_position(bench->engine, "mqtt");
+    assert_true(bench->position_least > 0);
+    open_journal(bench);
+    assert_int_equal(bench->diags.count, 1); /* it says so */
+    run_rules(bench, TWO_TARGETS);
+    publish(bench, "a/1", "{\"v\":2}");
+    await_delivered(bench->sinks[1], 1);
+}
+
+static void
+an_edited_table_takes_over_what_waits(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '400ms',"
+                     "                     'batch.records' = '1');"
+                     "INSERT INTO n SELECT v FROM 'a/+';");
+    for (int i = 0; i < 50; i++) {
+        publish(bench, "a/1", "{\"v\":1}");
+    }
+    await_records(bench, 50);
+    struct ruleset *edited;
+    assert_true(ruleset_load_text(&edited, BYTES("edited.sql"),
+                                  BYTES("CREATE TABLE n WITH ('connector' = 'null');"
+                                        "INSERT INTO n SELECT v FROM 'a/+';"),
+                                  &bench->diags));
+    struct sink *sink = bench->sinks[1];
+    assert_false(sink_is_current(sink, &edited->relations[0]));
+    sink_reconfigure(sink, &edited->relations[0]);
+    assert_true(sink_is_current(sink, &edited->relations[0]));
+    edited->relations[0].sink = sink;
+    engine_swap(bench->engine, edited, bench->sinks, bench->sink_count, bench->topic_sink);
+    ruleset_free(bench->ruleset);
+    bench->ruleset = edited;
+    await_delivered(sink, 50); /* the old way would take 20 s */
+    sink_settle(sink);
+    assert_null(sink->setup->older);
+}
+
+struct absent {
+    unsigned count;
+    uint64_t records;
+};
+
+static void
+note_absent(void *context, struct bytes name, uint64_t records)
+{
+    struct absent *absent = context;
+    assert_bytes(name, "n");
+    absent->count++;
+    absent->records = records;
+}
+
+static void
+what_waits_for_an_undeclared_table_is_said(void **state)
+{
+    struct bench *bench = *state;
+    struct absent absent = {0};
+    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '300ms',"
+                     "                     'batch.records' = '1');"
+                     "INSERT INTO n SELECT v FROM 'a/+';");
+    for (int i = 0; i < 20; i++) {
+        publish(bench, "a/1", "{\"v\":1}");
+    }
+    await_records(bench, 20);
+    engine_stop(bench->engine);
+    outbox_stop(bench->sinks[1]->outbox, 0);
+    uint64_t waiting = 20 - stats_of(bench->sinks[1]).delivered;
+    close_engine(bench, true);
+
+    open_engine(bench);
+    run_rules(bench, "INSERT INTO 'out' SELECT * FROM 'b';");
+    engine_each_absent_sink(bench->engine, note_absent, &absent);
+    assert_int_equal(absent.count, 1);
+    assert_int_equal(absent.records, waiting);
+}
+
+/* A sink that delivered everything and left must not bring back what its old mark says. */
+static void
+a_closed_sink_leaves_no_mark(void **state)
+{
+    struct bench *bench = *state;
+    struct absent absent = {0};
+    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '100ms',"
+                     "                     'batch.records' = '1');"
+                     "INSERT INTO n SELECT v FROM 'a/+';");
+    for (int i = 0; i < 5; i++) {
+        publish(bench, "a/1", "{\"v\":1}");
+    }
+    struct outbox_mark mark = {0};
+    for (int i = 0; i < 1000 && mark.records == 0; i++) {
+        usleep(1000);
+        engine_sink_mark(bench->engine, "n", &mark);
+    }
+    assert_true(mark.records > 0);
+    engine_stop(bench->engine); /* no checkpoint sees the sink empty */
+    await_delivered(bench->sinks[1], 5);
+    struct ruleset *without;
+    assert_true(ruleset_load_text(&without, BYTES("w.sql"), BYTES("INSERT INTO 'o' SELECT * FROM 'b';"),
+                                  &bench->diags));
+    engine_swap(bench->engine, without, bench->sinks, 1, bench->topic_sink);
+    engine_each_absent_sink(bench->engine, note_absent, &absent);
+    assert_int_equal(absent.count, 0);
+    sink_close(bench->sinks[1], 0);
+    bench->sink_count = 1;
+    ruleset_free(bench->ruleset);
+    bench->ruleset = without;
+}
+
+static void
+a_message_that_goes_round_in_a_circle_is_stopped(void **state)
+{
+    struct bench *bench = *state;
+    struct buf encoded = {0};
+    const struct message_property hops = {BYTES(MESSAGE_HOPS_PROPERTY), BYTES("5")};
+    const struct message_props props = {.user = &hops, .user_count = 1};
+    message_props_encode(&props, &encoded);
+    run_rules(bench, TWO_TARGETS);
+    struct record record = {.topic = BYTES("a/1"), .payload = BYTES("{\"v\":2}"),
+                            .props = buf_bytes(&encoded)};
+    assert_true(journal_append(bench->journal, &record, &bench->diags));
+    engine_wake(bench->engine);
+    await_records(bench, 1);
+    assert_int_equal(bench->ruleset->rules[0].counters->failed, 1);
+    assert_int_equal(bench->ruleset->rules[0].counters->rows, 0);
+    buf_fini(&encoded);
+}
+
 static void
 committed_segments_are_given_back(void **state)
 {
@@ -326,16 +471,19 @@ committed_segments_are_given_back(void **state)
 int
 main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-            cmocka_unit_test_setup_teardown(rows_reach_every_target_and_are_counted, set_up,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(a_new_generation_runs_from_the_next_record_on, set_up,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(a_restart_goes_on_where_the_checkpoint_was, set_up,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(what_a_slow_sink_holds_survives_a_stop, set_up,
-                                            tear_down),
-            cmocka_unit_test_setup_teardown(committed_segments_are_given_back, set_up, tear_down),
+            TEST(rows_reach_every_target_and_are_counted),
+            TEST(a_new_generation_runs_from_the_next_record_on),
+            TEST(a_restart_goes_on_where_the_checkpoint_was),
+            TEST(what_a_slow_sink_holds_survives_a_stop),
+            TEST(a_lost_journal_goes_on_behind_what_was_read),
+            TEST(an_edited_table_takes_over_what_waits),
+            TEST(what_waits_for_an_undeclared_table_is_said),
+            TEST(a_closed_sink_leaves_no_mark),
+            TEST(a_message_that_goes_round_in_a_circle_is_stopped),
+            TEST(committed_segments_are_given_back),
     };
+#undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static char dir[64];
-static const char *const names[] = {"a.sql", "b.sql", "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql"};
+static const char *const names[] = {"a.sql", "b.sql", "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql",
+                                    "0.sql"};
 
 static char *
 path_of(const char *name)
@@ -180,6 +181,89 @@ names_are_unique_and_options_checked(void **state)
     buf_fini(&said);
 }
 
+/* The copy sorts before the file that runs, and yet does not take its names. */
+static void
+a_newcomer_takes_no_name_of_what_runs(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    static const char text[] = "CREATE TABLE t WITH ('connector' = 'null');"
+                               "CREATE RULE r AS INSERT INTO t SELECT * FROM 'a';";
+    put("a.sql", text);
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    put("0.sql", text);
+    ruleset = load(ruleset, &report, &said);
+    assert_says(&said, "0.sql:1:14: error: table 't' exists already");
+    assert_int_equal(report.broken, 1);
+    assert_int_equal(ruleset->rule_count, 1);
+    assert_true(has_rule(ruleset, "r"));
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+names_that_the_gateway_needs_are_refused(void **state)
+{
+    static const char *const refused[] = {"topic", "mqtt", "`../x`", "`.hidden`", "`a/b`"};
+    struct ruleset_report report;
+    struct buf said = {0};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct buf text = {0};
+        buf_printf(&text, "CREATE TABLE %s WITH ('connector' = 'null');", refused[i]);
+        put("a.sql", buf_string(&text));
+        struct ruleset *ruleset = load(NULL, &report, &said);
+        assert_int_equal(report.broken, 1);
+        assert_says(&said, "hint: ");
+        ruleset_free(ruleset);
+        buf_fini(&text);
+    }
+    buf_fini(&said);
+}
+
+static bool
+provide_all_but_u(void *context, const struct ruleset_relation *relation, struct diag_list *diags)
+{
+    if (!bytes_equal_string(relation->declared->name, "u")) {
+        return true;
+    }
+    diag_error(diags, DIAG_IO, "no room for u");
+    return false;
+}
+
+static void
+a_table_that_cannot_be_opened_leaves_out_its_file(void **state)
+{
+    const struct ruleset_provider provider = {provide_all_but_u, NULL};
+    struct ruleset_report report;
+    struct diag_list diags = {0};
+    struct ruleset *ruleset;
+    put("a.sql", "CREATE TABLE t WITH ('connector' = 'null'); INSERT INTO t SELECT * FROM 'a';");
+    put("b.sql", "CREATE TABLE u WITH ('connector' = 'null'); INSERT INTO u SELECT * FROM 'b';");
+    assert_true(ruleset_load(&ruleset, dir, NULL, &provider, &report, &diags));
+    assert_int_equal(report.unprovided, 1);
+    assert_true(has_rule(ruleset, "a") && !has_rule(ruleset, "b"));
+    assert_bytes(diag_first_error(&diags), "no room for u");
+    ruleset_free(ruleset);
+    diag_list_fini(&diags);
+}
+
+/* Somebody moves the folder away and a new one in its place: in between nothing must stop. */
+static void
+a_folder_that_vanishes_changes_nothing(void **state)
+{
+    struct ruleset_report report;
+    struct diag_list diags = {0};
+    struct buf said = {0};
+    struct ruleset *next;
+    put("a.sql", "INSERT INTO 'out' SELECT * FROM 'a/+';");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_false(ruleset_load(&next, "/nonexistent/rules.d", ruleset, NULL, &report, &diags));
+    assert_int_equal(diags.errors, 1);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+    diag_list_fini(&diags);
+}
+
 static void
 a_missing_folder_is_an_empty_generation(void **state)
 {
@@ -204,6 +288,10 @@ main(void)
             TEST(a_new_broken_file_is_left_out),
             TEST(a_broken_table_takes_no_rule_with_it),
             TEST(names_are_unique_and_options_checked),
+            TEST(a_newcomer_takes_no_name_of_what_runs),
+            TEST(names_that_the_gateway_needs_are_refused),
+            TEST(a_table_that_cannot_be_opened_leaves_out_its_file),
+            TEST(a_folder_that_vanishes_changes_nothing),
             TEST(a_missing_folder_is_an_empty_generation),
     };
 #undef TEST
