@@ -154,6 +154,8 @@ def test_a_full_disk_holds_the_acknowledgements(tmp_path):
               ' && exec "$@"', 'sh']
     if subprocess.run(['unshare', '--mount', 'true'], check=False).returncode != 0:
         prefix[1:1] = ['--user', '--map-root-user']
+    if subprocess.run([*prefix, 'true'], check=False).returncode != 0:
+        pytest.skip('this machine lets us mount nothing, as many containers do')
     with Broker(tmp_path, 'max_inflight_messages 20\n') as broker:
         with Ingest(tmp_path, broker.port, ['n'], {
                 'data_dir': disk / 'data', 'segment_size': '256k', 'broker_keepalive': '5s'},
