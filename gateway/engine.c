@@ -14,17 +14,12 @@
  * taken between batches only, so it never cuts through a record.
  */
 #define _GNU_SOURCE
-#include "engine.h"
+#include "engine_state.h"
 
-#include "message.h"
-
-#include "base/log.h"
 #include "base/mem.h"
-#include "store/journal.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -32,266 +27,12 @@
 enum {
     BATCH_RECORDS_MAX = 1024,
     BATCH_ARENA_BYTES_MAX = 4 * 1024 * 1024,
-    LOG_EVERY_MS = 10000,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     RETRY_READ_MS = 1000,
-    ROW_BYTES_MAX = 32 * 1024 * 1024,
-    HOPS_MAX = 5, /* as the publisher has it for what leaves */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
-/* One stream that the engine reads. */
-struct input {
-    char *stream;        /* "mqtt", or a function's name */
-    char *dir;
-    struct sink *sink;   /* the function that emits into it; NULL for received messages */
-    struct journal_reader *reader; /* NULL until there is something to read */
-    uint64_t position;   /* everything before it has been through the rules */
-    int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
-    struct log_gate trouble_gate;
-    bool wanted;         /* by the current generation */
-    struct log_gate gap_gate;
-    struct log_gate payload_gate; /* payloads that rules cannot read */
-    struct log_gate failure_gate; /* rules that failed */
-};
-
-struct generation {
-    struct ruleset *ruleset;
-    struct sink **sinks;
-    size_t sink_count;
-    struct sink *topic_sink;
-};
-
-struct engine {
-    struct engine_options options;
-    struct checkpoint committed;   /* the last one; also what is absent now but may come back */
-    struct checkpoint_sink *committed_sinks; /* those of `committed`, which may be forgotten */
-    struct arena committed_arena;
-    pthread_t thread;
-    bool started;
-    int wake_fd; /* eventfd */
-
-    pthread_mutex_t lock; /* guards the next four, and `committed` against engine_sink_mark() */
-    pthread_cond_t swapped;
-    struct generation *next; /* waits to be taken */
-    bool stopping;
-    struct engine_stats stats;
-
-    /* Engine thread only. */
-    struct generation *current;
-    struct input **inputs;
-    size_t input_count, input_capacity;
-    struct arena arena; /* per batch */
-    int64_t committed_at_us; /* monotonic */
-    bool moved; /* since the last commit */
-    bool hurried; /* the sinks know of the commit that is near */
-};
-
-/* ---- rows ---- */
-
-/* What one record's run through the rules needs. */
-struct run {
-    struct engine *engine;
-    struct input *input;
-    const struct record *record;
-    struct rule_message message;
-    unsigned hops; /* rules and gateways that it came through */
-    bool is_checked;
-    const char *not_json; /* NULL: the payload is JSON; else why not. Once it is checked */
-};
-
-static void
-count(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
-
-static struct record_id
-next_id(struct sink *sink, const struct input *input, uint64_t position)
-{
-    if (sink->last_input != input || sink->last_position != position) {
-        sink->last_input = input;
-        sink->last_position = position;
-        sink->next_output = 0;
-    }
-    return (struct record_id){position, sink->next_output++};
-}
-
-static void
-note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
-{
-    const struct os *os = run->engine->options.os;
-    struct log_gate *gate = &run->input->failure_gate;
-    count(&rule->counters->failed);
-    if (log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
-        log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
-                  "line",
-                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
-                  (unsigned long long)gate->hidden);
-        gate->hidden = 0;
-    }
-}
-
-static void
-push_to_target(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row,
-               size_t target)
-{
-    const struct ruleset_relation *relation = rule->targets[target].relation;
-    struct sink *sink = relation == NULL ? run->engine->current->topic_sink : relation->sink;
-    struct sink_record record = {
-            .id = next_id(sink, run->input, run->record->position),
-            .time_us = run->record->time_us,
-            .stream = bytes_of_string(run->input->stream),
-            .rule = rule->info->name,
-            .target = row->targets[target],
-            .source = run->record->topic,
-            .hops = run->hops,
-            .payload = row->payload,
-    };
-    outbox_push(sink->outbox, &record);
-    count(&rule->counters->rows);
-}
-
-static void
-push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
-{
-    size_t bytes = row->payload.size;
-    for (size_t i = 0; i < rule->info->target_count; i++) {
-        bytes += row->targets[i].size;
-    }
-    if (bytes > ROW_BYTES_MAX) {
-        note_failure(run, rule, "its row is larger than 32 MB");
-        return;
-    }
-    if (run->hops >= HOPS_MAX) {
-        note_failure(run, rule, "the message has come through five rules: they go round in a "
-                                "circle");
-        return;
-    }
-    count(&rule->counters->matched);
-    for (size_t i = 0; i < rule->info->target_count; i++) {
-        push_to_target(run, rule, row, i);
-    }
-}
-
-static void
-check_json(struct run *run)
-{
-    if (!run->is_checked) {
-        const char *reason;
-        run->is_checked = true;
-        run->not_json = rule_message_is_json(&run->message, &reason) ? NULL : reason;
-    }
-}
-
-/* One line for many: a device that sends garbage does so all the time. */
-static void
-note_unreadable(struct run *run, const struct ruleset_rule *rule)
-{
-    const struct os *os = run->engine->options.os;
-    struct log_gate *gate = &run->input->payload_gate;
-    if (run->not_json != NULL && log_gate_open(gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
-        log_warning("rule '%.*s': the payload of a message on '%.*s' is not JSON (%s); %llu more "
-                    "since the last such line",
-                    BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), run->not_json,
-                    (unsigned long long)gate->hidden);
-        gate->hidden = 0;
-    }
-}
-
-static void
-run_rule(struct run *run, const struct ruleset_rule *rule)
-{
-    struct rule_counters *counters = rule->counters;
-    struct rule_row row;
-    count(&counters->messages);
-    enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
-    check_json(run);
-    if (run->not_json != NULL) {
-        count(&counters->not_json);
-    }
-    switch (verdict) {
-    case RULE_MATCHED:
-        push_row(run, rule, &row);
-        return;
-    case RULE_FILTERED:
-        count(&counters->filtered);
-        return;
-    case RULE_UNDEFINED:
-    case RULE_NOTHING:
-        count(&counters->undefined);
-        note_unreadable(run, rule);
-        return;
-    case RULE_FAILED:
-        note_failure(run, rule, row.reason);
-        return;
-    }
-    never("rule verdict");
-}
-
-static void
-run_matched(void *context, uint32_t rule_index)
-{
-    struct run *run = context;
-    run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
-}
-
-static void
-run_record(struct engine *engine, struct input *input, const struct record *record)
-{
-    struct run run = {
-            .engine = engine,
-            .input = input,
-            .record = record,
-            .message = {.arena = &engine->arena,
-                        .topic = record->topic,
-                        .payload = record->payload,
-                        .time_us = record->time_us,
-                        .seed = record->position,
-                        .qos = record->flags & RECORD_QOS,
-                        .depth_max = engine->options.depth_max},
-    };
-    struct message_props props;
-    if (record->props.size > 0 &&
-        message_props_decode(record->props, &engine->arena, &props)) {
-        run.hops = message_hops(&props);
-    }
-    const struct ruleset *ruleset = engine->current->ruleset;
-    if (input->sink == NULL) {
-        topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
-        return;
-    }
-    for (size_t i = 0; i < ruleset->rule_count; i++) {
-        const struct ruleset_relation *source = ruleset->rules[i].source;
-        if (source != NULL && source->sink == input->sink) {
-            run_rule(&run, &ruleset->rules[i]);
-        }
-    }
-}
-
 /* ---- inputs ---- */
-
-static uint64_t
-committed_position(const struct checkpoint *checkpoint, struct bytes stream)
-{
-    for (size_t i = 0; i < checkpoint->stream_count; i++) {
-        if (bytes_equal(checkpoint->streams[i].name, stream)) {
-            return checkpoint->streams[i].position;
-        }
-    }
-    return 0;
-}
-
-static const struct checkpoint_sink *
-committed_sink(const struct checkpoint *checkpoint, struct bytes name)
-{
-    for (size_t i = 0; i < checkpoint->sink_count; i++) {
-        if (bytes_equal(checkpoint->sinks[i].name, name)) {
-            return &checkpoint->sinks[i];
-        }
-    }
-    return NULL;
-}
 
 static uint64_t
 input_tail(const struct engine *engine, const struct input *input)
@@ -307,7 +48,7 @@ note_gap(struct engine *engine, struct input *input, const struct record *gap)
     pthread_mutex_lock(&engine->lock);
     engine->stats.gaps++;
     pthread_mutex_unlock(&engine->lock);
-    if (log_gate_open(&input->gap_gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+    if (log_gate_open(&input->gap_gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_error("stream '%s': damaged or missing bytes from %llu to %llu were passed over; "
                   "their messages are lost",
                   input->stream, (unsigned long long)gap->position, (unsigned long long)gap->next);
@@ -319,7 +60,7 @@ static void
 rest_input(struct engine *engine, struct input *input, const struct diag_list *diags)
 {
     const struct os *os = engine->options.os;
-    if (log_gate_open(&input->trouble_gate, os->mono_us(os) / 1000, LOG_EVERY_MS)) {
+    if (log_gate_open(&input->trouble_gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_error("stream '%s' cannot be read: %.*s; trying again every second", input->stream,
                   BYTES_ARG(diag_first_error(diags)));
     }
@@ -376,7 +117,7 @@ process_input(struct engine *engine, struct input *input)
         struct record record;
         switch (journal_reader_next(input->reader, tail, &record, &diags)) {
         case JOURNAL_RECORD:
-            run_record(engine, input, &record);
+            engine_run_record(engine, input, &record);
             records++;
             break;
         case JOURNAL_GAP:
@@ -470,165 +211,7 @@ adopt_inputs(struct engine *engine, const struct generation *generation)
     engine->input_count = kept;
 }
 
-/* ---- checkpoint ---- */
-
-/* A checkpoint on its way, in an arena of its own. */
-struct draft {
-    struct arena arena;
-    struct checkpoint checkpoint;
-    struct checkpoint_stream *streams;
-    struct checkpoint_sink *sinks;
-};
-
-static void
-draft_streams(struct engine *engine, struct draft *draft)
-{
-    const struct checkpoint *before = &engine->committed;
-    struct checkpoint *now = &draft->checkpoint;
-    draft->streams = arena_new_array(&draft->arena, struct checkpoint_stream,
-                                     engine->input_count + before->stream_count);
-    now->streams = draft->streams;
-    for (size_t i = 0; i < engine->input_count; i++) {
-        const struct input *input = engine->inputs[i];
-        draft->streams[now->stream_count++] = (struct checkpoint_stream){
-                arena_copy(&draft->arena, bytes_of_string(input->stream)), input->position};
-    }
-    size_t present = now->stream_count;
-    for (size_t i = 0; i < before->stream_count; i++) {
-        bool known = false;
-        for (size_t j = 0; j < present && !known; j++) {
-            known = bytes_equal(before->streams[i].name, draft->streams[j].name);
-        }
-        if (!known) { /* the function may be declared again */
-            draft->streams[now->stream_count++] = (struct checkpoint_stream){
-                    arena_copy(&draft->arena, before->streams[i].name),
-                    before->streams[i].position};
-        }
-    }
-}
-
-/* Cuts every outbox. Marks of sinks that are not there now stay: their backlog is still on disk. */
-static bool
-draft_sinks(struct engine *engine, struct draft *draft, struct diag_list *diags)
-{
-    const struct checkpoint *before = &engine->committed;
-    const struct generation *generation = engine->current;
-    struct checkpoint *now = &draft->checkpoint;
-    draft->sinks = arena_new_array(&draft->arena, struct checkpoint_sink,
-                                   generation->sink_count + before->sink_count);
-    now->sinks = draft->sinks;
-    for (size_t i = 0; i < generation->sink_count; i++) {
-        struct outbox_mark mark;
-        if (!outbox_cut(generation->sinks[i]->outbox, &mark, diags)) {
-            return false;
-        }
-        draft->sinks[now->sink_count++] = (struct checkpoint_sink){
-                .name = arena_copy(&draft->arena, bytes_of_string(generation->sinks[i]->name)),
-                .head = mark.head,
-                .tail = mark.tail,
-                .records = mark.records};
-    }
-    size_t present = now->sink_count;
-    for (size_t i = 0; i < before->sink_count; i++) {
-        bool known = false;
-        for (size_t j = 0; j < present && !known; j++) {
-            known = bytes_equal(before->sinks[i].name, draft->sinks[j].name);
-        }
-        if (!known && before->sinks[i].records > 0) {
-            struct checkpoint_sink kept = before->sinks[i];
-            kept.name = arena_copy(&draft->arena, kept.name);
-            draft->sinks[now->sink_count++] = kept;
-        }
-    }
-    return true;
-}
-
-/* What functions emitted must be on the medium before their input counts as done. */
-static bool
-sync_streams(struct engine *engine, struct diag_list *diags)
-{
-    for (size_t i = 0; i < engine->input_count; i++) {
-        const struct input *input = engine->inputs[i];
-        if (input->sink != NULL && !journal_sync(input->sink->stream, diags)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/*
- * Only after the commit may be given back what no checkpoint needs. Two are kept, so streams are
- * trimmed to the older of them. A failure is logged: the space is given back at a later commit.
- */
-static void
-release(struct engine *engine, const struct draft *draft)
-{
-    struct diag_list diags = {0};
-    const struct generation *generation = engine->current;
-    for (size_t i = 0; i < generation->sink_count; i++) {
-        const struct checkpoint_sink *sink = &draft->sinks[i];
-        struct outbox_mark mark = {sink->head, sink->tail, sink->records};
-        if (!outbox_committed(generation->sinks[i]->outbox, &mark, &diags)) {
-            log_diags(&diags);
-            diag_list_clear(&diags);
-        }
-    }
-    for (size_t i = 0; i < engine->input_count; i++) {
-        const struct input *input = engine->inputs[i];
-        uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
-        if (!journal_trim(engine->options.os, input->dir, before, &diags)) {
-            log_diags(&diags);
-            diag_list_clear(&diags);
-        }
-    }
-    diag_list_fini(&diags);
-}
-
-/* Nothing has moved since: a dead upstream must not cost a write every second. */
-static bool
-is_as_committed(const struct engine *engine, const struct checkpoint *draft)
-{
-    const struct checkpoint *before = &engine->committed;
-    bool same = before->generation > 0 && draft->stream_count == before->stream_count &&
-                draft->sink_count == before->sink_count;
-    for (size_t i = 0; same && i < draft->stream_count; i++) {
-        same = bytes_equal(draft->streams[i].name, before->streams[i].name) &&
-               draft->streams[i].position == before->streams[i].position;
-    }
-    for (size_t i = 0; same && i < draft->sink_count; i++) {
-        const struct checkpoint_sink *a = &draft->sinks[i], *b = &before->sinks[i];
-        same = bytes_equal(a->name, b->name) && a->head == b->head && a->tail == b->tail &&
-               a->records == b->records;
-    }
-    return same;
-}
-
-static bool
-commit(struct engine *engine, struct diag_list *diags)
-{
-    struct draft draft = {.checkpoint.generation = engine->committed.generation + 1};
-    draft_streams(engine, &draft);
-    bool drafted = draft_sinks(engine, &draft, diags);
-    if (drafted && is_as_committed(engine, &draft.checkpoint)) {
-        arena_fini(&draft.arena);
-        return true;
-    }
-    bool saved = drafted && sync_streams(engine, diags) &&
-                 checkpoint_save(engine->options.os, engine->options.data_dir, &draft.checkpoint,
-                                 diags);
-    if (!saved) {
-        arena_fini(&draft.arena);
-        return false;
-    }
-    release(engine, &draft);
-    pthread_mutex_lock(&engine->lock);
-    arena_fini(&engine->committed_arena);
-    engine->committed = draft.checkpoint;
-    engine->committed_sinks = draft.sinks;
-    engine->committed_arena = draft.arena;
-    pthread_mutex_unlock(&engine->lock);
-    return true;
-}
+/* ---- when to commit ---- */
 
 static bool
 sinks_hold_something(const struct engine *engine)
@@ -647,7 +230,7 @@ checkpoint_now(struct engine *engine)
     const struct os *os = engine->options.os;
     struct diag_list diags = {0};
     int64_t began_us = os->mono_us(os);
-    bool committed = commit(engine, &diags);
+    bool committed = engine_commit_cut(engine, &diags);
     engine->hurried = false;
     engine->committed_at_us = os->mono_us(os);
     if (committed) {
@@ -706,31 +289,6 @@ checkpoint_when_due(struct engine *engine)
 
 /* ---- the thread ---- */
 
-/*
- * A sink leaves a generation only when it has delivered everything: its mark must not bring old
- * records back when it is declared again.
- */
-static void
-forget_closed_sinks(struct engine *engine, const struct generation *next)
-{
-    for (size_t i = 0; engine->current != NULL && i < engine->current->sink_count; i++) {
-        const struct sink *sink = engine->current->sinks[i];
-        bool stays = false;
-        for (size_t j = 0; j < next->sink_count && !stays; j++) {
-            stays = next->sinks[j] == sink;
-        }
-        struct bytes name = bytes_of_string(sink->name);
-        for (size_t j = 0; j < engine->committed.sink_count && !stays; j++) {
-            struct checkpoint_sink *mark = &engine->committed_sinks[j];
-            if (bytes_equal(mark->name, name)) {
-                mark->head = mark->tail;
-                mark->records = 0;
-                engine->moved = true;
-            }
-        }
-    }
-}
-
 static void
 take_generation(struct engine *engine)
 {
@@ -738,7 +296,7 @@ take_generation(struct engine *engine)
     struct generation *next = engine->next;
     engine->next = NULL;
     if (next != NULL) {
-        forget_closed_sinks(engine, next);
+        engine_forget_closed_sinks(engine, next);
         adopt_inputs(engine, next);
         if (engine->current != NULL) {
             free(engine->current->sinks);

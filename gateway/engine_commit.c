@@ -1,0 +1,210 @@
+/*
+ * The checkpoint of the engine: positions of all inputs and marks of all sinks, as of one instant
+ * between two batches.
+ *
+ * Entries of streams and sinks that are not there now are carried on: their files are still on
+ * disk, and a rule file may declare them again. Two checkpoints are kept on disk, so what the older
+ * one needs is not given back yet. Engine thread, or the main thread once that has ended.
+ */
+#include "engine_state.h"
+
+uint64_t
+committed_position(const struct checkpoint *checkpoint, struct bytes stream)
+{
+    for (size_t i = 0; i < checkpoint->stream_count; i++) {
+        if (bytes_equal(checkpoint->streams[i].name, stream)) {
+            return checkpoint->streams[i].position;
+        }
+    }
+    return 0;
+}
+
+const struct checkpoint_sink *
+committed_sink(const struct checkpoint *checkpoint, struct bytes name)
+{
+    for (size_t i = 0; i < checkpoint->sink_count; i++) {
+        if (bytes_equal(checkpoint->sinks[i].name, name)) {
+            return &checkpoint->sinks[i];
+        }
+    }
+    return NULL;
+}
+
+/* A checkpoint on its way, in an arena of its own. */
+struct draft {
+    struct arena arena;
+    struct checkpoint checkpoint;
+    struct checkpoint_stream *streams;
+    struct checkpoint_sink *sinks;
+};
+
+static void
+draft_streams(struct engine *engine, struct draft *draft)
+{
+    const struct checkpoint *before = &engine->committed;
+    struct checkpoint *now = &draft->checkpoint;
+    draft->streams = arena_new_array(&draft->arena, struct checkpoint_stream,
+                                     engine->input_count + before->stream_count);
+    now->streams = draft->streams;
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        draft->streams[now->stream_count++] = (struct checkpoint_stream){
+                arena_copy(&draft->arena, bytes_of_string(input->stream)), input->position};
+    }
+    size_t present = now->stream_count;
+    for (size_t i = 0; i < before->stream_count; i++) {
+        bool known = false;
+        for (size_t j = 0; j < present && !known; j++) {
+            known = bytes_equal(before->streams[i].name, draft->streams[j].name);
+        }
+        if (!known) { /* the function may be declared again */
+            draft->streams[now->stream_count++] = (struct checkpoint_stream){
+                    arena_copy(&draft->arena, before->streams[i].name),
+                    before->streams[i].position};
+        }
+    }
+}
+
+/* Cuts every outbox. Marks of sinks that are not there now stay: their backlog is still on disk. */
+static bool
+draft_sinks(struct engine *engine, struct draft *draft, struct diag_list *diags)
+{
+    const struct checkpoint *before = &engine->committed;
+    const struct generation *generation = engine->current;
+    struct checkpoint *now = &draft->checkpoint;
+    draft->sinks = arena_new_array(&draft->arena, struct checkpoint_sink,
+                                   generation->sink_count + before->sink_count);
+    now->sinks = draft->sinks;
+    for (size_t i = 0; i < generation->sink_count; i++) {
+        struct outbox_mark mark;
+        if (!outbox_cut(generation->sinks[i]->outbox, &mark, diags)) {
+            return false;
+        }
+        draft->sinks[now->sink_count++] = (struct checkpoint_sink){
+                .name = arena_copy(&draft->arena, bytes_of_string(generation->sinks[i]->name)),
+                .head = mark.head,
+                .tail = mark.tail,
+                .records = mark.records};
+    }
+    size_t present = now->sink_count;
+    for (size_t i = 0; i < before->sink_count; i++) {
+        bool known = false;
+        for (size_t j = 0; j < present && !known; j++) {
+            known = bytes_equal(before->sinks[i].name, draft->sinks[j].name);
+        }
+        if (!known && before->sinks[i].records > 0) {
+            struct checkpoint_sink kept = before->sinks[i];
+            kept.name = arena_copy(&draft->arena, kept.name);
+            draft->sinks[now->sink_count++] = kept;
+        }
+    }
+    return true;
+}
+
+/* What functions emitted must be on the medium before their input counts as done. */
+static bool
+sync_streams(struct engine *engine, struct diag_list *diags)
+{
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        if (input->sink != NULL && !journal_sync(input->sink->stream, diags)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Only after the commit may be given back what no checkpoint needs. Two are kept, so streams are
+ * trimmed to the older of them. A failure is logged: the space is given back at a later commit.
+ */
+static void
+release(struct engine *engine, const struct draft *draft)
+{
+    struct diag_list diags = {0};
+    const struct generation *generation = engine->current;
+    for (size_t i = 0; i < generation->sink_count; i++) {
+        const struct checkpoint_sink *sink = &draft->sinks[i];
+        struct outbox_mark mark = {sink->head, sink->tail, sink->records};
+        if (!outbox_committed(generation->sinks[i]->outbox, &mark, &diags)) {
+            log_diags(&diags);
+            diag_list_clear(&diags);
+        }
+    }
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
+        if (!journal_trim(engine->options.os, input->dir, before, &diags)) {
+            log_diags(&diags);
+            diag_list_clear(&diags);
+        }
+    }
+    diag_list_fini(&diags);
+}
+
+/* Nothing has moved since: a dead upstream must not cost a write every second. */
+static bool
+is_as_committed(const struct engine *engine, const struct checkpoint *draft)
+{
+    const struct checkpoint *before = &engine->committed;
+    bool same = before->generation > 0 && draft->stream_count == before->stream_count &&
+                draft->sink_count == before->sink_count;
+    for (size_t i = 0; same && i < draft->stream_count; i++) {
+        same = bytes_equal(draft->streams[i].name, before->streams[i].name) &&
+               draft->streams[i].position == before->streams[i].position;
+    }
+    for (size_t i = 0; same && i < draft->sink_count; i++) {
+        const struct checkpoint_sink *a = &draft->sinks[i], *b = &before->sinks[i];
+        same = bytes_equal(a->name, b->name) && a->head == b->head && a->tail == b->tail &&
+               a->records == b->records;
+    }
+    return same;
+}
+
+bool
+engine_commit_cut(struct engine *engine, struct diag_list *diags)
+{
+    struct draft draft = {.checkpoint.generation = engine->committed.generation + 1};
+    draft_streams(engine, &draft);
+    bool drafted = draft_sinks(engine, &draft, diags);
+    if (drafted && is_as_committed(engine, &draft.checkpoint)) {
+        arena_fini(&draft.arena);
+        return true;
+    }
+    bool saved = drafted && sync_streams(engine, diags) &&
+                 checkpoint_save(engine->options.os, engine->options.data_dir, &draft.checkpoint,
+                                 diags);
+    if (!saved) {
+        arena_fini(&draft.arena);
+        return false;
+    }
+    release(engine, &draft);
+    pthread_mutex_lock(&engine->lock);
+    arena_fini(&engine->committed_arena);
+    engine->committed = draft.checkpoint;
+    engine->committed_sinks = draft.sinks;
+    engine->committed_arena = draft.arena;
+    pthread_mutex_unlock(&engine->lock);
+    return true;
+}
+
+void
+engine_forget_closed_sinks(struct engine *engine, const struct generation *next)
+{
+    for (size_t i = 0; engine->current != NULL && i < engine->current->sink_count; i++) {
+        const struct sink *sink = engine->current->sinks[i];
+        bool stays = false;
+        for (size_t j = 0; j < next->sink_count && !stays; j++) {
+            stays = next->sinks[j] == sink;
+        }
+        struct bytes name = bytes_of_string(sink->name);
+        for (size_t j = 0; j < engine->committed.sink_count && !stays; j++) {
+            struct checkpoint_sink *mark = &engine->committed_sinks[j];
+            if (bytes_equal(mark->name, name)) {
+                mark->head = mark->tail;
+                mark->records = 0;
+                engine->moved = true;
+            }
+        }
+    }
+}

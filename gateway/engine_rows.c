@@ -1,0 +1,194 @@
+/*
+ * One record through the rules: which rules it meets, what each makes of it, and where that goes.
+ *
+ * Whatever keeps a row from its sink is counted at its rule, and named in the log, one line for
+ * many. Engine thread.
+ */
+#include "engine_state.h"
+
+#include "message.h"
+
+enum {
+    ROW_BYTES_MAX = 32 * 1024 * 1024,
+    HOPS_MAX = 5, /* as the publisher has it for what leaves */
+};
+
+/* What one record's run through the rules needs. */
+struct run {
+    struct engine *engine;
+    struct input *input;
+    const struct record *record;
+    struct rule_message message;
+    unsigned hops; /* rules and gateways that it came through */
+    bool is_checked;
+    const char *not_json; /* NULL: the payload is JSON; else why not. Once it is checked */
+};
+
+static void
+count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static struct record_id
+next_id(struct sink *sink, const struct input *input, uint64_t position)
+{
+    if (sink->last_input != input || sink->last_position != position) {
+        sink->last_input = input;
+        sink->last_position = position;
+        sink->next_output = 0;
+    }
+    return (struct record_id){position, sink->next_output++};
+}
+
+static void
+note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
+{
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->failure_gate;
+    count(&rule->counters->failed);
+    if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
+                  "line",
+                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
+                  (unsigned long long)gate->hidden);
+        gate->hidden = 0;
+    }
+}
+
+static void
+push_to_target(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row,
+               size_t target)
+{
+    const struct ruleset_relation *relation = rule->targets[target].relation;
+    struct sink *sink = relation == NULL ? run->engine->current->topic_sink : relation->sink;
+    struct sink_record record = {
+            .id = next_id(sink, run->input, run->record->position),
+            .time_us = run->record->time_us,
+            .stream = bytes_of_string(run->input->stream),
+            .rule = rule->info->name,
+            .target = row->targets[target],
+            .source = run->record->topic,
+            .hops = run->hops,
+            .payload = row->payload,
+    };
+    outbox_push(sink->outbox, &record);
+    count(&rule->counters->rows);
+}
+
+static void
+push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
+{
+    size_t bytes = row->payload.size;
+    for (size_t i = 0; i < rule->info->target_count; i++) {
+        bytes += row->targets[i].size;
+    }
+    if (bytes > ROW_BYTES_MAX) {
+        note_failure(run, rule, "its row is larger than 32 MB");
+        return;
+    }
+    if (run->hops >= HOPS_MAX) {
+        note_failure(run, rule, "the message has come through five rules: they go round in a "
+                                "circle");
+        return;
+    }
+    count(&rule->counters->matched);
+    for (size_t i = 0; i < rule->info->target_count; i++) {
+        push_to_target(run, rule, row, i);
+    }
+}
+
+static void
+check_json(struct run *run)
+{
+    if (!run->is_checked) {
+        const char *reason;
+        run->is_checked = true;
+        run->not_json = rule_message_is_json(&run->message, &reason) ? NULL : reason;
+    }
+}
+
+/* One line for many: a device that sends garbage does so all the time. */
+static void
+note_unreadable(struct run *run, const struct ruleset_rule *rule)
+{
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->payload_gate;
+    if (run->not_json != NULL && log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_warning("rule '%.*s': the payload of a message on '%.*s' is not JSON (%s); %llu more "
+                    "since the last such line",
+                    BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), run->not_json,
+                    (unsigned long long)gate->hidden);
+        gate->hidden = 0;
+    }
+}
+
+static void
+run_rule(struct run *run, const struct ruleset_rule *rule)
+{
+    struct rule_counters *counters = rule->counters;
+    struct rule_row row;
+    count(&counters->messages);
+    enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
+    check_json(run);
+    if (run->not_json != NULL) {
+        count(&counters->not_json);
+    }
+    switch (verdict) {
+    case RULE_MATCHED:
+        push_row(run, rule, &row);
+        return;
+    case RULE_FILTERED:
+        count(&counters->filtered);
+        return;
+    case RULE_UNDEFINED:
+    case RULE_NOTHING:
+        count(&counters->undefined);
+        note_unreadable(run, rule);
+        return;
+    case RULE_FAILED:
+        note_failure(run, rule, row.reason);
+        return;
+    }
+    never("rule verdict");
+}
+
+static void
+run_matched(void *context, uint32_t rule_index)
+{
+    struct run *run = context;
+    run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
+}
+
+void
+engine_run_record(struct engine *engine, struct input *input, const struct record *record)
+{
+    struct run run = {
+            .engine = engine,
+            .input = input,
+            .record = record,
+            .message = {.arena = &engine->arena,
+                        .topic = record->topic,
+                        .payload = record->payload,
+                        .time_us = record->time_us,
+                        .seed = record->position,
+                        .qos = record->flags & RECORD_QOS,
+                        .depth_max = engine->options.depth_max},
+    };
+    struct message_props props;
+    if (record->props.size > 0 &&
+        message_props_decode(record->props, &engine->arena, &props)) {
+        run.hops = message_hops(&props);
+    }
+    const struct ruleset *ruleset = engine->current->ruleset;
+    if (input->sink == NULL) {
+        topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
+        return;
+    }
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        const struct ruleset_relation *source = ruleset->rules[i].source;
+        if (source != NULL && source->sink == input->sink) {
+            run_rule(&run, &ruleset->rules[i]);
+        }
+    }
+}
