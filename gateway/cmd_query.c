@@ -154,7 +154,8 @@ load_tables(struct asking *asking, struct diag_list *diags)
 {
     struct ruleset_report report;
     struct diag_list said = {0};
-    bool loaded = ruleset_load(&asking->ruleset, asking->config->rules_dir, NULL, NULL, &report, &said);
+    bool loaded = ruleset_load(&asking->ruleset, asking->config->rules_dir, NULL, NULL, &report,
+                               &said);
     if (!loaded || report.broken > 0) {
         diag_list_append(diags, &said);
     }

@@ -25,8 +25,8 @@
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
  * in push and cut, for writes of the backlog into the page cache, and for the syncs with which the
- * log begins a new segment; never during a read, a driver call or a pause. Records of the batch stay linked in the backlog's `front`, where the core
- * may log them meanwhile.
+ * log begins a new segment; never during a read, a driver call or a pause. Records of the batch
+ * stay linked in the backlog's `front`, where the core may log them meanwhile.
  */
 #define _GNU_SOURCE
 #include "outbox.h"

@@ -90,9 +90,10 @@ void outbox_stop(struct outbox *outbox, int64_t grace_ms);
 void outbox_close(struct outbox *outbox, int64_t grace_ms);
 
 /*
- * Copies the record and its bytes, at most OUTBOX_RECORD_BYTES_MAX of them. Never fails and waits
- * at most for a write into the page cache, or where the backlog begins a segment for its sync. While the backlog cannot be written either, records are
- * kept in memory above the limit: outbox_is_full() then asks the core to push no more.
+ * Copies the record and its bytes, at most OUTBOX_RECORD_BYTES_MAX of them. Never fails, and waits
+ * at most for a write into the page cache, or for the syncs with which the backlog log begins a
+ * segment. While the backlog cannot be written either, records are kept in memory above the limit:
+ * outbox_is_full() then asks the core to push no more.
  */
 void outbox_push(struct outbox *outbox, const struct sink_record *record);
 

@@ -416,8 +416,8 @@ a_closed_sink_leaves_no_mark(void **state)
     engine_stop(bench->engine); /* no checkpoint sees the sink empty */
     await_delivered(bench->sinks[1], 5);
     struct ruleset *without;
-    assert_true(ruleset_load_text(&without, BYTES("w.sql"), BYTES("INSERT INTO 'o' SELECT * FROM 'b';"),
-                                  &bench->diags));
+    assert_true(ruleset_load_text(&without, BYTES("w.sql"),
+                                  BYTES("INSERT INTO 'o' SELECT * FROM 'b';"), &bench->diags));
     engine_swap(bench->engine, without, bench->sinks, 1, bench->topic_sink);
     engine_each_absent_sink(bench->engine, note_absent, &absent);
     assert_int_equal(absent.count, 0);
