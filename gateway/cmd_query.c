@@ -15,56 +15,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct opened_table {
+/* A table that can be queried; opened when a statement names it. */
+struct asked_table {
     struct ruleset_relation *relation;
-    struct driver_env env;
+    char *name;
     char *folder;
-    void *instance;
+    struct driver_env env;
+    void *instance; /* NULL: not opened */
 };
 
 struct asking {
     const struct config *config;
     struct gateway_paths paths;
     struct ruleset *ruleset;
-    struct ruleset_relation **tables; /* those that can be queried */
+    struct asked_table *tables;
     size_t table_count;
-    struct opened_table *opened; /* at most one a table */
-    size_t opened_count;
 };
 
 static const char *
 table_name_at(const void *context, size_t i)
 {
-    /* Names in a rule file's arena are NUL-terminated behind their size. */
-    return ((const struct asking *)context)->tables[i]->declared->name.data;
+    return ((const struct asking *)context)->tables[i].name;
 }
 
 static bool
-open_table(struct asking *asking, struct ruleset_relation *relation, struct opened_table **out,
-           struct diag_list *diags)
+open_table(struct asking *asking, struct asked_table *table, struct diag_list *diags)
 {
-    const struct driver *driver = relation->relation.driver;
-    struct opened_table *table = &asking->opened[asking->opened_count];
-    struct buf folder = {0};
-    buf_printf(&folder, "%s/%s/%.*s", asking->config->data_dir, driver->name,
-               BYTES_ARG(relation->declared->name));
-    table->relation = relation;
-    table->folder = buf_take_string(&folder);
+    const struct relation *relation = &table->relation->relation;
     table->env = (struct driver_env){
             .os = &os_posix,
-            .name = relation->declared->name.data,
+            .name = table->name,
             .data_dir = table->folder,
             .paths = &asking->paths,
             .read_only = true,
     };
-    if (!driver->open(&table->instance, &table->env, relation->relation.options,
-                      &relation->relation.declaration, diags)) {
-        free(table->folder);
-        return false;
-    }
-    asking->opened_count++;
-    *out = table;
-    return true;
+    return relation->driver->open(&table->instance, &table->env, relation->options,
+                                  &relation->declaration, diags);
 }
 
 /* A statement may say "database"."table" as Timestream does; there is one database here. */
@@ -73,21 +59,15 @@ find_table(void *context, struct bytes database, struct bytes name, struct query
            struct diag_list *diags)
 {
     struct asking *asking = context;
-    struct opened_table *table = NULL;
     *out = (struct query_table_ref){0};
-    for (size_t i = 0; i < asking->opened_count && table == NULL; i++) {
-        if (bytes_equal(asking->opened[i].relation->declared->name, name)) {
-            table = &asking->opened[i];
+    for (size_t i = 0; i < asking->table_count; i++) {
+        struct asked_table *table = &asking->tables[i];
+        if (bytes_equal_string(name, table->name)) {
+            if (table->instance == NULL && !open_table(asking, table, diags)) {
+                return false;
+            }
+            *out = (struct query_table_ref){table->relation->relation.driver, table->instance};
         }
-    }
-    for (size_t i = 0; i < asking->table_count && table == NULL; i++) {
-        if (bytes_equal(asking->tables[i]->declared->name, name) &&
-            !open_table(asking, asking->tables[i], &table, diags)) {
-            return false;
-        }
-    }
-    if (table != NULL) {
-        *out = (struct query_table_ref){table->relation->relation.driver, table->instance};
     }
     return true;
 }
@@ -95,12 +75,17 @@ find_table(void *context, struct bytes database, struct bytes name, struct query
 static void
 find_queryable(struct asking *asking)
 {
-    asking->tables = mem_new_array(struct ruleset_relation *, asking->ruleset->relation_count);
-    asking->opened = mem_new_array(struct opened_table, asking->ruleset->relation_count);
+    asking->tables = mem_new_array(struct asked_table, asking->ruleset->relation_count);
     for (size_t i = 0; i < asking->ruleset->relation_count; i++) {
         struct ruleset_relation *relation = &asking->ruleset->relations[i];
         if (relation->relation.driver->can_scan) {
-            asking->tables[asking->table_count++] = relation;
+            struct asked_table *table = &asking->tables[asking->table_count++];
+            struct buf folder = {0};
+            table->relation = relation;
+            table->name = bytes_to_string(relation->declared->name);
+            buf_printf(&folder, "%s/%s/%s", asking->config->data_dir,
+                       relation->relation.driver->name, table->name);
+            table->folder = buf_take_string(&folder);
         }
     }
 }
@@ -138,12 +123,14 @@ ask(struct asking *asking, const char *sql, int64_t now_ns, bool json, struct di
 static void
 asking_fini(struct asking *asking)
 {
-    for (size_t i = 0; i < asking->opened_count; i++) {
-        struct opened_table *table = &asking->opened[i];
-        table->relation->relation.driver->close(table->instance);
+    for (size_t i = 0; i < asking->table_count; i++) {
+        struct asked_table *table = &asking->tables[i];
+        if (table->instance != NULL) {
+            table->relation->relation.driver->close(table->instance);
+        }
+        free(table->name);
         free(table->folder);
     }
-    free(asking->opened);
     free(asking->tables);
     ruleset_free(asking->ruleset);
 }
