@@ -2,8 +2,10 @@
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#elif defined(__ARM_FEATURE_CRC32)
+#elif defined(__aarch64__)
 #include <arm_acle.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 void
@@ -172,8 +174,9 @@ has_hardware(void)
 {
     return __builtin_cpu_supports("sse4.2");
 }
-#elif defined(__ARM_FEATURE_CRC32)
-static uint32_t
+#elif defined(__aarch64__)
+/* Optional in ARMv8.0, which Debian builds for; every Raspberry Pi since the 2 rev. 1.2 has it. */
+__attribute__((target("+crc"))) static uint32_t
 crc32c_hardware(uint32_t crc, struct bytes bytes)
 {
     size_t i = 0;
@@ -188,7 +191,7 @@ crc32c_hardware(uint32_t crc, struct bytes bytes)
 static bool
 has_hardware(void)
 {
-    return true;
+    return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
 }
 #else
 static uint32_t
