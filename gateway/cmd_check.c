@@ -5,6 +5,7 @@
 #include "base/json.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static void
 print_json(const struct diag_list *diags)
@@ -41,8 +42,9 @@ cmd_check(int argc, char **argv)
     struct diag_list diags = {0};
     struct ruleset_report report;
     struct ruleset *ruleset = NULL;
+    bool is_there = line.operand_count == 0 || access(path, F_OK) == 0;
     bool loaded = ruleset_load(&ruleset, path, NULL, NULL, &report, &diags);
-    bool valid = loaded && diags.errors == 0;
+    bool valid = loaded && is_there && diags.errors == 0;
     if (line.json) {
         print_json(&diags);
     } else {

@@ -583,7 +583,9 @@ static bool
 parse_text(struct rule_file **out, struct bytes name, struct bytes text, bool *is_query,
            struct diag_list *diags)
 {
-    *is_query = begins_with_word(text, BYTES("SELECT")) || begins_with_word(text, BYTES("SET"));
+    *is_query = !begins_with_word(text, BYTES("INSERT")) &&
+                !begins_with_word(text, BYTES("CREATE")) && !begins_with_word(text, BYTES("--")) &&
+                !begins_with_word(text, BYTES("/*"));
     struct rule_sql sql = {.path = name, .name = BYTES("query"), .sql = text, .comments = true};
     return *is_query ? rule_sql_parse(out, &sql, diags) : rule_file_parse(out, name, text, diags);
 }

@@ -108,7 +108,11 @@ log_diags(const struct diag_list *list)
         if (level <= settings.level) {
             struct buf text = {0};
             diag_print(&list->items[i], &text);
-            write_line(level, bytes_trim(buf_bytes(&text)), true);
+            struct bytes said = bytes_trim(buf_bytes(&text));
+            if (list->items[i].place.file.size == 0) { /* begins with the level; so does the line */
+                said = bytes_slice(said, bytes_find(said, ' ') + 1, said.size);
+            }
+            write_line(level, said, true);
             buf_fini(&text);
         }
     }

@@ -38,3 +38,9 @@ def test_headgate_conf_is_accepted_as_it_is_and_with_all_defaults_set(tmp_path):
 def test_the_shipped_rules_are_right():
     done = headgate('check', str(ROOT / 'etc/rules.d'))
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_a_folder_that_was_named_and_is_not_there_fails_the_check(tmp_path):
+    done = headgate('check', str(tmp_path / 'rules.d'))
+    assert done.returncode == 1
+    assert 'there is no such file or folder' in done.stderr

@@ -264,6 +264,21 @@ a_folder_that_vanishes_changes_nothing(void **state)
     diag_list_fini(&diags);
 }
 
+/* What `headgate try --sql` takes. */
+static void
+a_query_alone_is_a_rule_without_targets(void **state)
+{
+    struct diag_list diags = {0};
+    struct ruleset *ruleset;
+    assert_true(ruleset_load_text(&ruleset, BYTES("--sql"), BYTES(" select a FROM 'x'"), &diags));
+    assert_int_equal(ruleset->rule_count, 1);
+    assert_int_equal(ruleset->rules[0].info->target_count, 0);
+    ruleset_free(ruleset);
+    assert_false(ruleset_load_text(&ruleset, BYTES("--sql"), BYTES("SELEC a FROM 'x'"), &diags));
+    assert_bytes(diags.items[0].hint, "did you mean 'SELECT'?");
+    diag_list_fini(&diags);
+}
+
 static void
 a_missing_folder_is_an_empty_generation(void **state)
 {
@@ -292,6 +307,7 @@ main(void)
             TEST(names_that_the_gateway_needs_are_refused),
             TEST(a_table_that_cannot_be_opened_leaves_out_its_file),
             TEST(a_folder_that_vanishes_changes_nothing),
+            TEST(a_query_alone_is_a_rule_without_targets),
             TEST(a_missing_folder_is_an_empty_generation),
     };
 #undef TEST
