@@ -201,7 +201,7 @@ def medians(rounds):
 
 
 def ratios(result):
-    """What a phase takes relative to bare clients that do the same on the wire."""
+    """What a phase takes in one round relative to bare clients that do the same on the wire."""
     found = {}
     bare = result.get('bare')
     if bare:
@@ -262,7 +262,10 @@ def main():
             places = {phase: pathlib.Path(folder) / f'{number}-{phase}' for phase in phases}
             rounds.append({phase: PHASES[phase](settings, places[phase]) for phase in phases})
     result = medians(rounds)
-    relative = ratios(result)
+    # The phases of a round are neighbours in time: on a machine whose load changes, the median of
+    # the rounds' ratios is steadier than the ratio of the medians.
+    each = [ratios(one) for one in rounds]
+    relative = {key: statistics.median(one[key] for one in each) for key in each[0]}
     if settings.json:
         print(json.dumps({'messages': settings.messages, 'rounds': rounds, 'median': result,
                           'ratios': relative}))
