@@ -13,9 +13,6 @@
 
 enum publisher_frame { PUBLISHER_CONFIG = 1, PUBLISHER_BATCH = 2, PUBLISHER_VERDICTS = 3 };
 
-/* A message that came through so many rules is taken for one that goes round in a circle. */
-enum { PUBLISHER_HOPS_MAX = 5 };
-
 /* The verb "publisher": main of the process. Never returns while it is wanted. */
 int publisher_process_main(void);
 

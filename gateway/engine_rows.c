@@ -8,10 +8,7 @@
 
 #include "message.h"
 
-enum {
-    ROW_BYTES_MAX = 32 * 1024 * 1024,
-    HOPS_MAX = 5, /* as the publisher has it for what leaves */
-};
+enum { ROW_BYTES_MAX = 32 * 1024 * 1024 };
 
 /* What one record's run through the rules needs. */
 struct run {
@@ -52,7 +49,6 @@ note_failure(struct run *run, const struct ruleset_rule *rule, const char *reaso
                   "line",
                   BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), reason,
                   (unsigned long long)gate->hidden);
-        gate->hidden = 0;
     }
 }
 
@@ -87,7 +83,7 @@ push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row
         note_failure(run, rule, "its row is larger than 32 MB");
         return;
     }
-    if (run->hops >= HOPS_MAX) {
+    if (run->hops >= MESSAGE_HOPS_LIMIT) {
         note_failure(run, rule, "the message has come through five rules: they go round in a "
                                 "circle");
         return;
@@ -119,7 +115,6 @@ note_unreadable(struct run *run, const struct ruleset_rule *rule)
                     "since the last such line",
                     BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), run->not_json,
                     (unsigned long long)gate->hidden);
-        gate->hidden = 0;
     }
 }
 

@@ -3,7 +3,10 @@
  * the gateway's own processes, started by it and of no use by hand.
  */
 #include "command.h"
-#include "roles.h"
+#include "ingest.h"
+#include "worker/process.h"
+
+#include "drivers/publisher.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -32,6 +32,9 @@ struct message_props {
 #define MESSAGE_ID_PROPERTY "headgate-id"
 #define MESSAGE_HOPS_PROPERTY "headgate-hops"
 
+/* A message that came through so many rules is taken for one that goes round in a circle. */
+enum { MESSAGE_HOPS_LIMIT = 5 };
+
 /* Appends the encoding; nothing when there is nothing to say. */
 void message_props_encode(const struct message_props *props, struct buf *out);
 

@@ -24,6 +24,7 @@
 #include "base/wire.h"
 #include "broker_options.h"
 #include "driver.h"
+#include "message.h"
 #include "rules/topic.h"
 
 #include <inttypes.h>
@@ -269,7 +270,7 @@ find_fault(struct bytes topic, unsigned hops)
     if (topic.data[0] == '$') {
         return "topics that begin with '$' belong to the broker";
     }
-    if (hops >= PUBLISHER_HOPS_MAX) {
+    if (hops >= MESSAGE_HOPS_LIMIT) {
         return "the message goes round in a circle: a rule publishes to what it reads";
     }
     return NULL;

@@ -637,17 +637,6 @@ ruleset_free(struct ruleset *ruleset)
     free(ruleset);
 }
 
-struct ruleset_relation *
-ruleset_find(const struct ruleset *ruleset, struct bytes name)
-{
-    for (size_t i = 0; i < ruleset->relation_count; i++) {
-        if (bytes_equal(ruleset->relations[i].declared->name, name)) {
-            return &ruleset->relations[i];
-        }
-    }
-    return NULL;
-}
-
 struct bytes *
 ruleset_filters(const struct ruleset *ruleset, size_t *count)
 {

@@ -99,9 +99,6 @@ bool ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes tex
 
 void ruleset_free(struct ruleset *ruleset);
 
-/* The declared relation of that name, or NULL. */
-struct ruleset_relation *ruleset_find(const struct ruleset *ruleset, struct bytes name);
-
 /* Keeps the memory of a file's declarations beyond its generation. Main thread only. */
 struct ruleset_file *ruleset_file_ref(struct ruleset_file *file);
 void ruleset_file_unref(struct ruleset_file *file);

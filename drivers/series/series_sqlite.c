@@ -9,13 +9,6 @@ series_file_path(const char *dir)
     return buf_take_string(&path);
 }
 
-bool
-series_sqlite_is_damage(int code)
-{
-    int primary = code & 0xff;
-    return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
-}
-
 static enum diag_class
 class_of(int code)
 {

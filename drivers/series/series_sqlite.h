@@ -16,9 +16,6 @@ char *series_file_path(const char *dir);
 /* Adds "<what>: <SQLite's message>" in the class that fits the code. Returns false. */
 bool series_sqlite_error(sqlite3 *db, const char *what, struct diag_list *diags);
 
-/* Whether a code means that the file's content is damaged. */
-bool series_sqlite_is_damage(int code);
-
 /* Runs statements without parameters and rows. */
 bool series_sqlite_run(sqlite3 *db, const char *sql, struct diag_list *diags) MUST_CHECK;
 

@@ -29,18 +29,6 @@ log_setup(enum log_level level, const char *part)
     settings.journald = getenv("JOURNAL_STREAM") != NULL;
 }
 
-bool
-log_level_parse(struct bytes word, enum log_level *out)
-{
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        if (bytes_equal_string(word, levels[i].name)) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void
 append_prefix(struct buf *line, enum log_level level)
 {
@@ -122,9 +110,11 @@ bool
 log_gate_open(struct log_gate *gate, int64_t now_ms, int64_t every_ms)
 {
     if (gate->last_ms != 0 && now_ms - gate->last_ms < every_ms) {
-        gate->hidden++;
+        gate->refused++;
         return false;
     }
     gate->last_ms = now_ms;
+    gate->hidden = gate->refused;
+    gate->refused = 0;
     return true;
 }

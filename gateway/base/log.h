@@ -19,9 +19,6 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 /* Set once at the start of a process, before threads. `part` names the process in each line. */
 void log_setup(enum log_level level, const char *part);
 
-/* "error", "warning", "notice", "info", "debug"; false for another word. */
-bool log_level_parse(struct bytes word, enum log_level *out);
-
 void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
@@ -36,7 +33,8 @@ void log_diags(const struct diag_list *list);
 /* A gate for lines that may repeat: true at most once per `every_ms`, and counts the others. */
 struct log_gate {
     int64_t last_ms;
-    uint64_t hidden; /* since the last true; add it to the line */
+    uint64_t refused; /* since the last true */
+    uint64_t hidden;  /* before it, since the true before: for the line */
 };
 bool log_gate_open(struct log_gate *gate, int64_t now_ms, int64_t every_ms);
 

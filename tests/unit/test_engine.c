@@ -279,24 +279,33 @@ a_restart_goes_on_where_the_checkpoint_was(void **state)
     await_delivered(bench->sinks[1], 1);
 }
 
-/* A sink that takes a second for each write: what waits when the engine stops is in the backlog. */
-static void
-what_a_slow_sink_holds_survives_a_stop(void **state)
+/*
+ * Gives table n, which takes its time for each record, `count` of them, and stops cleanly while
+ * most still wait; returns how many it had taken.
+ */
+static uint64_t
+stop_with_waiting_records(struct bench *bench, unsigned count)
 {
-    static const char slow[] = "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '300ms',"
-                               "                     'batch.records' = '1');"
-                               "INSERT INTO n SELECT v FROM 'a/+';";
-    struct bench *bench = *state;
-    run_rules(bench, slow);
-    for (int i = 0; i < 20; i++) {
+    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '300ms',"
+                     "                     'batch.records' = '1');"
+                     "INSERT INTO n SELECT v FROM 'a/+';");
+    for (unsigned i = 0; i < count; i++) {
         publish(bench, "a/1", "{\"v\":1}");
     }
-    await_records(bench, 20);
+    await_records(bench, count);
     engine_stop(bench->engine);
     outbox_stop(bench->sinks[1]->outbox, 0);
     uint64_t delivered = stats_of(bench->sinks[1]).delivered;
-    assert_true(delivered < 10);
     close_engine(bench, true);
+    return delivered;
+}
+
+static void
+what_a_slow_sink_holds_survives_a_stop(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t delivered = stop_with_waiting_records(bench, 20);
+    assert_true(delivered < 10);
 
     open_engine(bench);
     run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null');");
@@ -376,17 +385,7 @@ what_waits_for_an_undeclared_table_is_said(void **state)
 {
     struct bench *bench = *state;
     struct absent absent = {0};
-    run_rules(bench, "CREATE TABLE n WITH ('connector' = 'null', 'delay' = '300ms',"
-                     "                     'batch.records' = '1');"
-                     "INSERT INTO n SELECT v FROM 'a/+';");
-    for (int i = 0; i < 20; i++) {
-        publish(bench, "a/1", "{\"v\":1}");
-    }
-    await_records(bench, 20);
-    engine_stop(bench->engine);
-    outbox_stop(bench->sinks[1]->outbox, 0);
-    uint64_t waiting = 20 - stats_of(bench->sinks[1]).delivered;
-    close_engine(bench, true);
+    uint64_t waiting = 20 - stop_with_waiting_records(bench, 20);
 
     open_engine(bench);
     run_rules(bench, "INSERT INTO 'out' SELECT * FROM 'b';");

@@ -90,7 +90,9 @@ files_link_across_and_others_are_ignored(void **state)
     assert_int_equal(report.files, 2);
     assert_int_equal(report.broken, 0);
     assert_int_equal(ruleset->rule_count, 1);
-    assert_ptr_equal(ruleset->rules[0].targets[0].relation, ruleset_find(ruleset, BYTES("readings")));
+    assert_int_equal(ruleset->relation_count, 1);
+    assert_bytes(ruleset->relations[0].declared->name, "readings");
+    assert_ptr_equal(ruleset->rules[0].targets[0].relation, &ruleset->relations[0]);
     size_t count;
     struct bytes *filters = ruleset_filters(ruleset, &count);
     assert_int_equal(count, 1);
