@@ -17,7 +17,7 @@
  * seen a higher one.
  *
  * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
- * stream, rule, source. Its topic is the target.
+ * stream, rule, source | varint hops | counted params. Its topic is the target.
  */
 #define _GNU_SOURCE
 #include "backlog.h"
@@ -51,7 +51,7 @@ static size_t
 record_size(const struct sink_record *record)
 {
     return record->stream.size + record->rule.size + record->target.size + record->source.size +
-           record->payload.size;
+           record->params.size + record->payload.size;
 }
 
 static struct waiting *
@@ -66,6 +66,7 @@ waiting_new(const struct sink_record *record, int64_t now_us)
     waiting->record.rule = store_bytes(&at, record->rule);
     waiting->record.target = store_bytes(&at, record->target);
     waiting->record.source = store_bytes(&at, record->source);
+    waiting->record.params = store_bytes(&at, record->params);
     waiting->record.payload = store_bytes(&at, record->payload);
     return waiting;
 }
@@ -152,6 +153,7 @@ log_record(struct backlog *backlog, const struct sink_record *record, struct rec
     wire_put_bytes(&props, record->rule);
     wire_put_bytes(&props, record->source);
     wire_put_varint(&props, record->hops);
+    wire_put_bytes(&props, record->params);
     *out = (struct record){
             .time_us = backlog->os->wall_us(backlog->os),
             .topic = record->target,
@@ -176,6 +178,7 @@ decode_record(const struct record *record, struct sink_record *out)
     out->rule = wire_get_bytes(&reader);
     out->source = wire_get_bytes(&reader);
     out->hops = (unsigned)wire_get_varint(&reader);
+    out->params = wire_get_bytes(&reader);
     return wire_at_end(&reader);
 }
 

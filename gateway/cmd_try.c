@@ -112,30 +112,45 @@ parse_line(struct trial *trial, size_t number, struct bytes text, struct input_l
 /* A payload that is not JSON is shown as a JSON string; bytes that are not UTF-8 as base64 would
  * be: they are named, not shown. */
 static void
-append_payload(const struct rule_row *row, struct buf *out)
+append_payload(struct bytes payload, bool is_json, struct buf *out)
 {
-    if (row->payload_is_json) {
-        buf_append(out, row->payload);
-    } else if (bytes_is_utf8(row->payload)) {
-        json_write_string(out, row->payload);
+    if (is_json) {
+        buf_append(out, payload);
+    } else if (bytes_is_utf8(payload)) {
+        json_write_string(out, payload);
     } else {
-        buf_printf(out, "\"(%zu bytes)\"", row->payload.size);
+        buf_printf(out, "\"(%zu bytes)\"", payload.size);
     }
 }
 
 static void
-print_row(const struct rule_info *info, const struct rule_row *row)
+append_output(const struct rule_output *output, struct buf *out)
+{
+    buf_append_string(out, "{\"target\":");
+    json_write_string(out, output->text);
+    if (output->params.size > 0) {
+        buf_append_string(out, ",\"params\":");
+        buf_append(out, output->params);
+    }
+    if (output->failure.size > 0) {
+        buf_append_string(out, ",\"failure\":");
+        json_write_string(out, output->failure);
+    } else {
+        buf_append_string(out, ",\"payload\":");
+        append_payload(output->payload, output->payload_is_json, out);
+    }
+    buf_append_string(out, "}\n");
+}
+
+static void
+print_row(const struct rule_row *row)
 {
     struct buf out = {0};
-    for (size_t i = 0; i < info->target_count; i++) {
-        buf_append_string(&out, "{\"target\":");
-        json_write_string(&out, row->targets[i]);
-        buf_append_string(&out, ",\"payload\":");
-        append_payload(row, &out);
-        buf_append_string(&out, "}\n");
+    for (size_t i = 0; i < row->output_count; i++) {
+        append_output(&row->outputs[i], &out);
     }
-    if (info->target_count == 0) {
-        append_payload(row, &out);
+    if (row->output_count == 0) {
+        append_payload(row->payload, row->payload_is_json, &out);
         buf_append_char(&out, '\n');
     }
     fwrite(out.data, 1, out.size, stdout);
@@ -159,7 +174,7 @@ try_rule(void *context, uint32_t index)
     switch (rule_run(rule->rule, &match->message, &row)) {
     case RULE_MATCHED:
         trial->matched++;
-        print_row(rule->info, &row);
+        print_row(&row);
         return;
     case RULE_FILTERED:
         trial->filtered++;

@@ -1,7 +1,7 @@
 /*
  * Dead letters: encoding, and the log they are in.
  *
- * props: u8 version, 1 | counted sink, rule, stream, target, reason | varint position of the
+ * props: u8 version, 1 | counted sink, rule, stream, target, params, reason | varint position of the
  * input | varint output | signed arrival time | varint attempts | signed first attempt, signed
  * last attempt
  *
@@ -29,6 +29,7 @@ dead_letter_encode(const struct dead_letter *letter, struct buf *props, struct r
     wire_put_bytes(props, record->rule);
     wire_put_bytes(props, record->stream);
     wire_put_bytes(props, record->target);
+    wire_put_bytes(props, record->params);
     wire_put_bytes(props, letter->reason);
     wire_put_varint(props, record->id.position);
     wire_put_varint(props, record->id.output);
@@ -54,6 +55,7 @@ dead_letter_decode(const struct record *record, struct dead_letter *out)
     letter.record.rule = wire_get_bytes(&reader);
     letter.record.stream = wire_get_bytes(&reader);
     letter.record.target = wire_get_bytes(&reader);
+    letter.record.params = wire_get_bytes(&reader);
     letter.reason = wire_get_bytes(&reader);
     letter.record.id.position = wire_get_varint(&reader);
     letter.record.id.output = (uint32_t)wire_get_varint(&reader);

@@ -52,6 +52,11 @@ struct sink_record {
     struct bytes target;  /* INSERT INTO 'target': the topic, templates filled in; else the table */
     struct bytes source;  /* topic of the input message */
     unsigned hops;        /* rules and gateways that the input came through: message_hops() */
+    /*
+     * What the rule says of this record beside its target and payload: a JSON object of the
+     * action's parameters, named as AWS names them, templates filled in. Empty for most records.
+     */
+    struct bytes params;
     struct bytes payload; /* JSON text, or raw bytes where the rule passes bytes through */
 };
 

@@ -53,20 +53,20 @@ note_failure(struct run *run, const struct ruleset_rule *rule, const char *reaso
 }
 
 static void
-push_to_target(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row,
-               size_t target)
+push_output(struct run *run, const struct ruleset_rule *rule, const struct rule_output *output)
 {
-    const struct ruleset_relation *relation = rule->targets[target].relation;
+    const struct ruleset_relation *relation = rule->targets[output->target].relation;
     struct sink *sink = relation == NULL ? run->engine->current->topic_sink : relation->sink;
     struct sink_record record = {
             .id = next_id(sink, run->input, run->record->position),
             .time_us = run->record->time_us,
             .stream = bytes_of_string(run->input->stream),
             .rule = rule->info->name,
-            .target = row->targets[target],
+            .target = output->text,
             .source = run->record->topic,
             .hops = run->hops,
-            .payload = row->payload,
+            .params = output->params,
+            .payload = output->payload,
     };
     outbox_push(sink->outbox, &record);
     count(&rule->counters->rows);
@@ -75,9 +75,10 @@ push_to_target(struct run *run, const struct ruleset_rule *rule, const struct ru
 static void
 push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
 {
-    size_t bytes = row->payload.size;
-    for (size_t i = 0; i < rule->info->target_count; i++) {
-        bytes += row->targets[i].size;
+    size_t bytes = 0;
+    for (size_t i = 0; i < row->output_count; i++) {
+        const struct rule_output *output = &row->outputs[i];
+        bytes += output->payload.size + output->text.size + output->params.size;
     }
     if (bytes > ROW_BYTES_MAX) {
         note_failure(run, rule, "its row is larger than 32 MB");
@@ -89,8 +90,8 @@ push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row
         return;
     }
     count(&rule->counters->matched);
-    for (size_t i = 0; i < rule->info->target_count; i++) {
-        push_to_target(run, rule, row, i);
+    for (size_t i = 0; i < row->output_count; i++) {
+        push_output(run, rule, &row->outputs[i]);
     }
 }
 

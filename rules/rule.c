@@ -478,24 +478,28 @@ rule_message_is_json(struct rule_message *message, const char **reason)
     return payload->is_json;
 }
 
-/* Fills in the targets; false when a topic comes out as none. */
+/* What each target gets of the row; false when a topic comes out as none. */
 static bool
-fill_targets(const struct rule *rule, struct run *run, struct rule_row *row)
+fill_outputs(const struct rule *rule, struct run *run, struct rule_row *row)
 {
-    struct bytes *targets = arena_alloc(run->arena, rule->info.target_count * sizeof *targets);
-    for (size_t i = 0; i < rule->info.target_count; i++) {
+    size_t count = rule->info.target_count;
+    struct rule_output *outputs = arena_alloc(run->arena, count * sizeof *outputs);
+    for (size_t i = 0; i < count; i++) {
         enum rule_target_kind kind = rule->info.targets[i].kind;
-        if (kind == RULE_TARGET_RELATION) {
-            targets[i] = rule->info.targets[i].text;
-            continue;
-        }
-        targets[i] = template_run(&rule->templates[i], run);
-        if (kind == RULE_TARGET_TOPIC && !topic_is_valid(targets[i])) {
+        outputs[i] = (struct rule_output){
+                .target = (uint32_t)i,
+                .payload_is_json = row->payload_is_json,
+                .text = kind == RULE_TARGET_RELATION ? rule->info.targets[i].text
+                                                     : template_run(&rule->templates[i], run),
+                .payload = row->payload,
+        };
+        if (kind == RULE_TARGET_TOPIC && !topic_is_valid(outputs[i].text)) {
             row->reason = "the target topic is empty or holds a wildcard";
             return false;
         }
     }
-    row->targets = targets;
+    row->outputs = outputs;
+    row->output_count = count;
     return true;
 }
 
@@ -509,7 +513,7 @@ finish_row(const struct rule *rule, struct run *run, const struct buf *text, str
         row->payload = buf_bytes(text);
         row->payload_is_json = true;
     }
-    return fill_targets(rule, run, row) ? RULE_MATCHED : RULE_FAILED;
+    return fill_outputs(rule, run, row) ? RULE_MATCHED : RULE_FAILED;
 }
 
 enum { ROW_ROOM = 64 };

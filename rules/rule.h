@@ -128,6 +128,42 @@ const struct rule_info *rule_info(const struct rule *rule);
 
 /* ---- running ---- */
 
+struct zone; /* base/zone.h */
+
+/*
+ * What rules ask of the one that runs them, because rules/ itself knows no files. Every member may
+ * be NULL, and so may the host: then the functions that need it give Undefined or fail.
+ * Called on the thread of rule_run().
+ */
+struct rule_host {
+    /* A time zone by its name ("Europe/Oslo"); NULL when there is none. Lives as long as the host. */
+    const struct zone *(*zone)(void *context, struct bytes name);
+    void *context;
+};
+
+struct rule_property {
+    struct bytes name;
+    struct bytes value;
+};
+
+/*
+ * What is known of a message beside topic and payload: its MQTT 5 properties, and who sent it.
+ * Absent texts have data == NULL.
+ */
+struct rule_origin {
+    struct bytes content_type;
+    struct bytes response_topic;
+    struct bytes correlation;     /* raw bytes */
+    bool payload_is_text;         /* Payload Format Indicator 1 */
+    const struct rule_property *user; /* user properties in order; names may repeat */
+    size_t user_count;
+    struct bytes account_id;
+    struct bytes client_id;
+    struct bytes principal;
+    struct bytes source_ip;
+    struct bytes trace_id;
+};
+
 /*
  * A message on its way through the rules. The payload is parsed at most once, when the first rule
  * asks for a field, and shared by all rules. Everything a rule makes lives in `arena` until the
@@ -141,6 +177,8 @@ struct rule_message {
     uint64_t seed;     /* for rand() and newuuid(): the same message gives the same values */
     unsigned qos;
     unsigned depth_max; /* of the payload's nesting; 0: 64 */
+    const struct rule_origin *origin; /* NULL: nothing is known */
+    const struct rule_host *host;     /* may be NULL */
 
     struct rule_payload *parsed; /* set by the library; NULL at first */
 };
@@ -153,10 +191,21 @@ enum rule_verdict {
     RULE_FAILED,     /* could not be evaluated: `reason` */
 };
 
-struct rule_row {
-    struct bytes payload;        /* JSON text, or the raw bytes of a payload that is not JSON */
-    const struct bytes *targets; /* one a target: the text, filled in, or the name */
+/* One record for one target. A target gets one of a row, or several, or a failure instead. */
+struct rule_output {
+    uint32_t target;       /* index into rule_info.targets */
     bool payload_is_json;
+    struct bytes text;     /* of the target: filled in, or the relation's name */
+    struct bytes params;   /* an action's parameters, filled in, as a JSON object; empty: none */
+    struct bytes payload;  /* JSON text, or raw bytes */
+    struct bytes failure;  /* not empty: the row is nothing for this target, and why */
+};
+
+struct rule_row {
+    struct bytes payload;  /* what SELECT made: JSON text, or the raw bytes of such a payload */
+    bool payload_is_json;
+    const struct rule_output *outputs; /* in the order of the targets */
+    size_t output_count;
     const char *reason; /* with RULE_FAILED: static text */
 };
 

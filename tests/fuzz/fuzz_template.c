@@ -24,7 +24,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         };
         struct rule_row row;
         check(rule_run(file->rules[0], &message, &row) == RULE_MATCHED);
-        check(row.targets[0].size < (size + 1) * 4096);
+        check(row.outputs[0].text.size < (size + 1) * 4096);
     }
     arena_fini(&arena);
     rule_file_free(file);

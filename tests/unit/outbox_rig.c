@@ -43,6 +43,7 @@ check_record(struct script *script, const struct sink_record *record)
                                 !bytes_equal_string(record->rule, "hot") ||
                                 !bytes_equal_string(record->target, "alerts/7") ||
                                 !bytes_equal_string(record->source, "sensors/7/data") ||
+                                !bytes_equal_string(record->params, "{\"qos\":1}") ||
                                 record->time_us != (int64_t)record->id.position + 5 ||
                                 record->id.output != record->id.position % 3;
 }
@@ -145,6 +146,7 @@ push(struct bench *bench, uint64_t n)
             .rule = BYTES("hot"),
             .target = BYTES("alerts/7"),
             .source = BYTES("sensors/7/data"),
+            .params = BYTES("{\"qos\":1}"),
             .payload = bytes_of(text, (size_t)size),
     };
     outbox_push(bench->outbox, &record);

@@ -242,6 +242,7 @@ count_letters(const struct bench *bench)
         assert_bytes(letter.record.rule, "hot");
         assert_bytes(letter.record.stream, "mqtt");
         assert_bytes(letter.record.target, "alerts/7");
+        assert_bytes(letter.record.params, "{\"qos\":1}");
         assert_bytes(record.topic, "sensors/7/data");
         snprintf(text, sizeof text, "payload %u", (unsigned)n);
         assert_bytes(record.payload, text);
@@ -309,11 +310,11 @@ a_record_without_letter_is_no_letter(void **state)
     struct dead_letter letter;
     struct record record = {.props = BYTES("")};
     assert_false(dead_letter_decode(&record, &letter));
-    record.props = BYTES("\x02\0\0\0\0\0\0\0\0\0\0\0");
+    record.props = BYTES("\x02\0\0\0\0\0\0\0\0\0\0\0\0");
     assert_false(dead_letter_decode(&record, &letter));
-    record.props = BYTES("\x01\0\0\0\0\0\0\0\0\0\0\0");
-    assert_true(dead_letter_decode(&record, &letter));
     record.props = BYTES("\x01\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_true(dead_letter_decode(&record, &letter));
+    record.props = BYTES("\x01\0\0\0\0\0\0\0\0\0\0\0\0\0");
     assert_false(dead_letter_decode(&record, &letter));
 }
 

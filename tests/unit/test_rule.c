@@ -293,7 +293,7 @@ ran(const char *target, const char *query, struct bytes topic, struct bytes payl
     buf_clear(&out);
     buf_append_string(&out, names[verdict]);
     if (verdict == RULE_MATCHED) {
-        buf_printf(&out, " %.*s -> %.*s%s", BYTES_ARG(row.payload), BYTES_ARG(row.targets[0]),
+        buf_printf(&out, " %.*s -> %.*s%s", BYTES_ARG(row.payload), BYTES_ARG(row.outputs[0].text),
                    row.payload_is_json ? "" : " (raw)");
     } else if (verdict == RULE_FAILED) {
         buf_printf(&out, ": %s", row.reason);

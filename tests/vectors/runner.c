@@ -173,7 +173,7 @@ run_rule(struct vector *vector, const struct rule *rule, bool template)
     struct rule_row row;
     switch (rule_run(rule, &message, &row)) {
     case RULE_MATCHED:
-        return (struct outcome){"row", template ? row.targets[0] : row.payload,
+        return (struct outcome){"row", template ? row.outputs[0].text : row.payload,
                                 row.payload_is_json && !template};
     case RULE_NOTHING:
         return (struct outcome){.kind = "undefined"};
