@@ -52,15 +52,6 @@ struct series_options {
 
 enum { SYNC_CHECKPOINT, SYNC_BATCH };
 
-/* Ids of a failed batch, per stream, until the next one commits them. */
-struct doubt {
-    struct buf stream;
-    struct record_id first;
-    struct record_id last;
-};
-
-enum { DOUBTS_MAX = 64 };
-
 struct series_table {
     const struct driver_env *env;
     const struct series_options *options;
@@ -69,8 +60,7 @@ struct series_table {
     struct series_store *store; /* NULL: opened for reading only, or to be opened again */
     struct series_reader *reader;
     int64_t expire_next_us; /* monotonic */
-    struct doubt doubts[DOUBTS_MAX];
-    size_t doubt_count;
+    struct progress_doubts *doubts;
 
     pthread_mutex_t lock; /* of the members below */
     uint64_t stored;      /* records */
@@ -107,9 +97,7 @@ series_close(void *instance)
     series_store_close(table->store);
     series_reader_free(table->reader);
     series_map_free(table->map);
-    for (size_t i = 0; i < DOUBTS_MAX; i++) {
-        buf_fini(&table->doubts[i].stream);
-    }
+    progress_doubts_free(table->doubts);
     pthread_mutex_destroy(&table->lock);
     free(table);
 }
@@ -122,6 +110,7 @@ series_open(void **out_instance, const struct driver_env *env, const void *optio
     struct series_table *table = mem_new(struct series_table);
     table->env = env;
     table->options = chosen;
+    table->doubts = progress_doubts_new();
     table->store_options = (struct series_store_options){
             .os = env->os,
             .dir = env->data_dir,
@@ -147,103 +136,6 @@ series_open(void **out_instance, const struct driver_env *env, const void *optio
     }
     *out_instance = table;
     return true;
-}
-
-/* ---- progress ---- */
-
-struct batch_progress {
-    struct series_progress *items;
-    size_t count;
-};
-
-static struct doubt *
-find_doubt(struct series_table *table, struct bytes stream)
-{
-    for (size_t i = 0; i < table->doubt_count; i++) {
-        if (bytes_equal(buf_bytes(&table->doubts[i].stream), stream)) {
-            return &table->doubts[i];
-        }
-    }
-    return NULL;
-}
-
-static void
-widen(struct record_id *first, struct record_id *last, struct record_id from, struct record_id to)
-{
-    if (record_id_compare(from, *first) < 0) {
-        *first = from;
-    }
-    if (record_id_compare(to, *last) > 0) {
-        *last = to;
-    }
-}
-
-/* The ids of a batch that failed; they may come again behind later ones. */
-static void
-note_doubts(struct series_table *table, const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct sink_record *record = &batch->records[i];
-        struct doubt *doubt = find_doubt(table, record->stream);
-        if (doubt != NULL) {
-            widen(&doubt->first, &doubt->last, record->id, record->id);
-        } else if (table->doubt_count < DOUBTS_MAX) {
-            doubt = &table->doubts[table->doubt_count++];
-            buf_clear(&doubt->stream);
-            buf_append(&doubt->stream, record->stream);
-            doubt->first = record->id;
-            doubt->last = record->id;
-        }
-    }
-}
-
-/* The progress of a record's stream within this batch, loaded at its first record. */
-static struct series_progress *
-progress_of(struct series_table *table, struct batch_progress *all, struct bytes stream,
-            struct diag_list *diags)
-{
-    for (size_t i = 0; i < all->count; i++) {
-        if (bytes_equal(all->items[i].stream, stream)) {
-            return &all->items[i];
-        }
-    }
-    struct series_progress *progress = &all->items[all->count];
-    if (!series_store_progress(table->store, stream, progress, diags)) {
-        return NULL;
-    }
-    const struct doubt *doubt = find_doubt(table, stream);
-    if (doubt != NULL) {
-        if (!progress->doubt) {
-            progress->doubt_first = doubt->first;
-            progress->doubt_last = doubt->last;
-        }
-        widen(&progress->doubt_first, &progress->doubt_last, doubt->first, doubt->last);
-        progress->doubt = true;
-    }
-    all->count++;
-    return progress;
-}
-
-static bool
-is_applied(const struct series_progress *progress, struct record_id id)
-{
-    if (!progress->any || record_id_compare(id, progress->last) > 0) {
-        return false;
-    }
-    return !(progress->doubt && record_id_compare(id, progress->doubt_first) >= 0
-             && record_id_compare(id, progress->doubt_last) <= 0);
-}
-
-static void
-advance(struct series_progress *progress, struct record_id id)
-{
-    if (!progress->any || record_id_compare(id, progress->last) > 0) {
-        progress->last = id;
-        progress->any = true;
-    }
-    if (progress->doubt && record_id_compare(id, progress->doubt_last) == 0) {
-        progress->doubt = false;
-    }
 }
 
 /* ---- write ---- */
@@ -276,33 +168,28 @@ write_record(struct series_table *table, const struct sink_record *record, bool 
 }
 
 static bool
-write_records(struct series_table *table, struct batch *batch, struct batch_progress *all,
+write_records(struct series_table *table, struct batch *batch, struct progress_batch *progress,
               struct write_counts *counts, struct diag_list *diags)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct sink_record *record = &batch->records[i];
-        struct series_progress *progress = progress_of(table, all, record->stream, diags);
-        if (progress == NULL) {
+        struct progress *stream = progress_of(progress, record->stream, diags);
+        if (stream == NULL) {
             return false;
         }
         /* Where nothing is replaced, storing again changes nothing and tells a conflict again. */
-        bool repeated = is_applied(progress, record->id);
+        bool repeated = progress_is_applied(stream, record->id);
         bool skip = repeated && table->options->on_conflict == SERIES_CONFLICT_REPLACE;
         if (!write_record(table, record, skip, batch->arena, &batch->outcomes[i], diags)) {
             return false;
         }
-        advance(progress, record->id);
+        progress_advance(stream, record->id);
         bool done = batch->outcomes[i].verdict == VERDICT_DONE;
         counts->repeated += repeated;
         counts->refused += !done;
         counts->stored += done && !repeated;
     }
-    for (size_t i = 0; i < all->count; i++) {
-        if (!series_store_set_progress(table->store, &all->items[i], diags)) {
-            return false;
-        }
-    }
-    return true;
+    return progress_save(progress, diags);
 }
 
 /* Deletes a slice of what is too old, now and then, within the batch's transaction. */
@@ -331,12 +218,10 @@ write_batch(struct series_table *table, struct batch *batch, struct write_counts
     if (table->store == NULL && !open_store(table, diags)) {
         return false;
     }
-    struct batch_progress all = {
-            .items = arena_new_array(batch->arena, struct series_progress, batch->count)};
-    if (!series_store_begin(table->store, diags)) {
-        return false;
-    }
-    return write_records(table, batch, &all, counts, diags) && expire(table, diags)
+    struct progress_batch progress =
+            progress_begin(series_store_progress(table->store), table->doubts, batch);
+    return series_store_begin(table->store, diags)
+           && write_records(table, batch, &progress, counts, diags) && expire(table, diags)
            && series_store_commit(table->store, diags);
 }
 
@@ -369,7 +254,7 @@ retry_all(struct series_table *table, struct batch *batch, const struct diag_lis
     for (size_t i = 0; i < batch->count; i++) {
         batch->outcomes[i] = (struct outcome){.verdict = VERDICT_RETRY, .reason = reason};
     }
-    note_doubts(table, batch);
+    progress_failed(table->doubts, batch);
     recover(table, diags);
 }
 
@@ -382,7 +267,7 @@ series_write(void *instance, struct batch *batch)
     struct write_counts counts = {0};
     bool written = write_batch(table, batch, &counts, &diags);
     if (written) {
-        table->doubt_count = 0;
+        progress_settled(table->doubts);
     } else {
         retry_all(table, batch, &diags);
     }

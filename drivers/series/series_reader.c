@@ -10,112 +10,39 @@
  */
 #include "series_store.h"
 
-#include "series_sqlite.h"
+#include "drivers/sqlite.h"
 
 #include "base/json.h"
 #include "base/mem.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum { IDLE_MAX = 4, CACHE_SLOTS = 4096, BUSY_TIMEOUT_MS = 2000 };
+enum { CACHE_SLOTS = 4096 };
 
 struct series_reader {
-    char *path;
-    pthread_mutex_t lock; /* of all below */
-    sqlite3 *idle[IDLE_MAX];
-    size_t idle_count;
-    unsigned generation; /* connections of an earlier one are closed, not kept */
-};
-
-struct lease {
-    sqlite3 *db; /* NULL: there is no file yet */
-    unsigned generation;
+    struct sqlite_pool *pool;
 };
 
 struct series_reader *
 series_reader_new(const char *dir)
 {
     struct series_reader *reader = mem_new(struct series_reader);
-    reader->path = series_file_path(dir);
-    check(pthread_mutex_init(&reader->lock, NULL) == 0);
+    reader->pool = sqlite_pool_new(dir, SERIES_FILE, NULL);
     return reader;
 }
 
 void
 series_reader_reset(struct series_reader *reader)
 {
-    pthread_mutex_lock(&reader->lock);
-    while (reader->idle_count > 0) {
-        sqlite3_close(reader->idle[--reader->idle_count]);
-    }
-    reader->generation++;
-    pthread_mutex_unlock(&reader->lock);
+    sqlite_pool_reset(reader->pool);
 }
 
 void
 series_reader_free(struct series_reader *reader)
 {
-    if (reader == NULL) {
-        return;
-    }
-    series_reader_reset(reader);
-    pthread_mutex_destroy(&reader->lock);
-    free(reader->path);
-    free(reader);
-}
-
-static bool
-open_connection(const char *path, sqlite3 **out, struct diag_list *diags)
-{
-    sqlite3 *db = NULL;
-    if (access(path, F_OK) != 0) {
-        *out = NULL;
-        return true;
-    }
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        series_sqlite_error(db, path, diags);
-        sqlite3_close(db);
-        return false;
-    }
-    sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    *out = db;
-    return true;
-}
-
-static bool
-take_connection(struct series_reader *reader, struct lease *out, struct diag_list *diags)
-{
-    struct lease lease = {0};
-    pthread_mutex_lock(&reader->lock);
-    lease.generation = reader->generation;
-    if (reader->idle_count > 0) {
-        lease.db = reader->idle[--reader->idle_count];
-    }
-    pthread_mutex_unlock(&reader->lock);
-    if (lease.db == NULL && !open_connection(reader->path, &lease.db, diags)) {
-        return false;
-    }
-    *out = lease;
-    return true;
-}
-
-static void
-give_connection(struct series_reader *reader, struct lease lease)
-{
-    if (lease.db == NULL) {
-        return;
-    }
-    pthread_mutex_lock(&reader->lock);
-    bool keep = lease.generation == reader->generation && reader->idle_count < IDLE_MAX;
-    if (keep) {
-        reader->idle[reader->idle_count++] = lease.db;
-    }
-    pthread_mutex_unlock(&reader->lock);
-    if (!keep) {
-        sqlite3_close(lease.db);
+    if (reader != NULL) {
+        sqlite_pool_free(reader->pool);
+        free(reader);
     }
 }
 
@@ -126,7 +53,7 @@ read_dimensions(sqlite3 *db, struct arena *arena, struct series_shape *out,
                 struct diag_list *diags)
 {
     sqlite3_stmt *select = NULL;
-    if (!series_sqlite_prepare(db, "SELECT name, count(*) OVER () FROM dimension ORDER BY position",
+    if (!sqlite_prepare(db, "SELECT name, count(*) OVER () FROM dimension ORDER BY position",
                                &select, diags)) {
         return false;
     }
@@ -139,10 +66,10 @@ read_dimensions(sqlite3 *db, struct arena *arena, struct series_shape *out,
             names = arena_new_array(arena, struct bytes, total);
         }
         if (count < total) {
-            names[count++] = arena_copy(arena, series_column_text(select, 0));
+            names[count++] = arena_copy(arena, sqlite_column_text(select, 0));
         }
     }
-    bool done = code == SQLITE_DONE || series_sqlite_error(db, "time series file", diags);
+    bool done = code == SQLITE_DONE || sqlite_error(db, diags);
     sqlite3_finalize(select);
     out->dimensions = names;
     out->dimension_count = count;
@@ -153,7 +80,7 @@ static bool
 read_kinds(sqlite3 *db, struct series_shape *out, struct diag_list *diags)
 {
     sqlite3_stmt *select = NULL;
-    if (!series_sqlite_prepare(db, "SELECT DISTINCT kinds FROM measure", &select, diags)) {
+    if (!sqlite_prepare(db, "SELECT DISTINCT kinds FROM measure", &select, diags)) {
         return false;
     }
     int code = SQLITE_OK;
@@ -163,7 +90,7 @@ read_kinds(sqlite3 *db, struct series_shape *out, struct diag_list *diags)
             out->has_kind[kind] = out->has_kind[kind] || (kinds & 1U << kind) != 0;
         }
     }
-    bool done = code == SQLITE_DONE || series_sqlite_error(db, "time series file", diags);
+    bool done = code == SQLITE_DONE || sqlite_error(db, diags);
     sqlite3_finalize(select);
     return done;
 }
@@ -172,15 +99,15 @@ bool
 series_reader_shape(struct series_reader *reader, struct arena *arena, struct series_shape *out,
                     struct diag_list *diags)
 {
-    struct lease lease = {0};
+    struct sqlite_lease lease = {0};
     struct series_shape shape = {0};
-    if (!take_connection(reader, &lease, diags)) {
+    if (!sqlite_pool_take(reader->pool, &lease, diags)) {
         return false;
     }
     bool read = lease.db == NULL
                 || (read_dimensions(lease.db, arena, &shape, diags)
                     && read_kinds(lease.db, &shape, diags));
-    give_connection(reader, lease);
+    sqlite_pool_give(reader->pool, lease);
     if (read) {
         *out = shape;
     }
@@ -264,8 +191,8 @@ scan_prepare(struct scan *scan, struct diag_list *diags)
                       " ORDER BY time DESC, series DESC"
                     : "SELECT time, series, kind, value FROM point WHERE time BETWEEN ?1 AND ?2"
                       " ORDER BY time, series";
-    if (!series_sqlite_prepare(scan->db, points, &scan->points, diags)
-        || !series_sqlite_prepare(scan->db,
+    if (!sqlite_prepare(scan->db, points, &scan->points, diags)
+        || !sqlite_prepare(scan->db,
                                   "SELECT s.measure, s.dims, m.kinds FROM series s"
                                   " LEFT JOIN measure m ON m.name = s.measure WHERE s.id = ?1",
                                   &scan->series, diags)) {
@@ -329,21 +256,21 @@ look_up(struct scan *scan, int64_t id, struct diag_list *diags)
     struct json_error error = {0};
     arena_reset(&scan->scratch);
     bool read = code == SQLITE_ROW
-                && json_parse(&dims, series_column_text(scan->series, 1), 2, &scan->scratch,
+                && json_parse(&dims, sqlite_column_text(scan->series, 1), 2, &scan->scratch,
                               &error);
     if (read) {
         if (cached->cells == NULL) {
             cached->cells = mem_new_array(struct cell, scan->schema->count);
         }
-        fill_texts(scan, cached, series_column_text(scan->series, 0), &dims);
+        fill_texts(scan, cached, sqlite_column_text(scan->series, 0), &dims);
         unsigned kinds = (unsigned)sqlite3_column_int(scan->series, 2);
         cached->widens = (kinds & 1U << SERIES_DOUBLE) != 0;
         cached->id = id;
     } else if (code == SQLITE_ROW || code == SQLITE_DONE) {
-        diag_error(diags, DIAG_CORRUPT, "time series file: series %lld has no valid description",
+        diag_error(diags, DIAG_CORRUPT, "series %lld has no valid description",
                    (long long)id);
     } else {
-        series_sqlite_error(scan->db, "time series file", diags);
+        sqlite_error(scan->db, diags);
     }
     sqlite3_reset(scan->series);
     return read ? cached : NULL;
@@ -365,7 +292,7 @@ value_cell(sqlite3_stmt *points, enum series_kind stored, enum series_kind wante
     case SERIES_BOOLEAN:
         return (struct cell){.integer = sqlite3_column_int64(points, 3)};
     case SERIES_VARCHAR:
-        return (struct cell){.text = series_column_text(points, 3)};
+        return (struct cell){.text = sqlite_column_text(points, 3)};
     case SERIES_KINDS:
         break;
     }
@@ -415,7 +342,7 @@ scan_run(struct scan *scan, scan_row_fn row, void *context, struct diag_list *di
             return true;
         }
     }
-    return code == SQLITE_DONE || series_sqlite_error(scan->db, "time series file", diags);
+    return code == SQLITE_DONE || sqlite_error(scan->db, diags);
 }
 
 static void
@@ -438,8 +365,8 @@ series_reader_scan(struct series_reader *reader, const struct table_schema *sche
                    const struct scan_request *request, scan_row_fn row, void *context,
                    struct diag_list *diags)
 {
-    struct lease lease = {0};
-    if (!take_connection(reader, &lease, diags)) {
+    struct sqlite_lease lease = {0};
+    if (!sqlite_pool_take(reader->pool, &lease, diags)) {
         return false;
     }
     if (lease.db == NULL) {
@@ -456,6 +383,6 @@ series_reader_scan(struct series_reader *reader, const struct table_schema *sche
     plan_columns(&scan);
     bool done = scan_prepare(&scan, diags) && scan_run(&scan, row, context, diags);
     scan_fini(&scan);
-    give_connection(reader, lease);
+    sqlite_pool_give(reader->pool, lease);
     return done;
 }

@@ -6,7 +6,7 @@
  *     series(id, measure, dims)                   dims: JSON object, names sorted
  *     dimension(position, name)                   columns of the table, in the order of first use
  *     measure(name, kinds)                        kinds: bit set of enum series_kind
- *     progress(stream, last, doubt range)         see struct series_progress
+ *     progress(stream, last, doubt range)         see progress.h
  *
  * Time comes first in the key: points that come in time's order touch only the right edge of the
  * tree, ranges of time lie together, and what is too old is cut off at the left edge. A batch is
@@ -21,7 +21,7 @@
 #include "series_store.h"
 
 #include "series_index.h"
-#include "series_sqlite.h"
+#include "drivers/sqlite.h"
 
 #include "base/json.h"
 #include "base/mem.h"
@@ -32,9 +32,7 @@
 
 enum {
     FILE_VERSION = 1,
-    MEASURES_MAX = 8192,               /* Timestream's limit */
-    CHECK_WHOLE_BYTES = 16 << 20,      /* a file up to this size is checked whole when opened */
-    BUSY_TIMEOUT_MS = 2000,
+    MEASURES_MAX = 8192, /* Timestream's limit */
 };
 
 enum writer_statement {
@@ -47,8 +45,6 @@ enum writer_statement {
     INSERT_DIMENSION,
     SAVE_MEASURE,
     SELECT_MEASURES,
-    SELECT_PROGRESS,
-    SAVE_PROGRESS,
     EXPIRE,
     STATEMENTS,
 };
@@ -66,11 +62,6 @@ static const char *const statement_texts[STATEMENTS] = {
         [SAVE_MEASURE] = "INSERT INTO measure (name, kinds) VALUES (?1, ?2)"
                          " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds",
         [SELECT_MEASURES] = "SELECT name, kinds FROM measure",
-        [SELECT_PROGRESS] = "SELECT position, output, doubt, first_position, first_output,"
-                            " last_position, last_output FROM progress WHERE stream = ?1",
-        [SAVE_PROGRESS] = "INSERT OR REPLACE INTO progress (stream, position, output, doubt,"
-                          " first_position, first_output, last_position, last_output)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         [EXPIRE] = "DELETE FROM point WHERE time < min(?1, coalesce("
                    "(SELECT time FROM point ORDER BY time LIMIT 1 OFFSET ?2), ?1))",
 };
@@ -82,16 +73,14 @@ static const char schema_text[] =
         " UNIQUE (measure, dims));"
         "CREATE TABLE dimension (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
         "CREATE TABLE measure (name TEXT PRIMARY KEY, kinds INTEGER NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE progress (stream TEXT PRIMARY KEY, position INTEGER NOT NULL,"
-        " output INTEGER NOT NULL, doubt INTEGER NOT NULL, first_position INTEGER NOT NULL,"
-        " first_output INTEGER NOT NULL, last_position INTEGER NOT NULL,"
-        " last_output INTEGER NOT NULL) WITHOUT ROWID;"
+        PROGRESS_SCHEMA
         "PRAGMA user_version = 1;";
 
 struct series_store {
     struct series_store_options options;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
+    struct progress_table progress;
     bool in_transaction;
     int64_t series_count;
     struct series_index series;   /* series key -> id */
@@ -103,80 +92,6 @@ struct series_store {
 };
 
 /* ---- opening ---- */
-
-/* The number that a one-row, one-column statement gives, or `otherwise`. */
-static int64_t
-pragma_number(sqlite3 *db, const char *sql, int64_t otherwise)
-{
-    sqlite3_stmt *statement = NULL;
-    int64_t value = otherwise;
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK
-        && sqlite3_step(statement) == SQLITE_ROW) {
-        value = sqlite3_column_int64(statement, 0);
-    }
-    sqlite3_finalize(statement);
-    return value;
-}
-
-/* Whether the whole file is sound; only asked of small files, because it reads all of it. */
-static bool
-check_whole(sqlite3 *db, struct diag_list *diags)
-{
-    int64_t bytes = pragma_number(db, "PRAGMA page_count", 0)
-                    * pragma_number(db, "PRAGMA page_size", 0);
-    if (bytes > CHECK_WHOLE_BYTES) {
-        return true;
-    }
-    sqlite3_stmt *statement = NULL;
-    if (!series_sqlite_prepare(db, "PRAGMA quick_check(1)", &statement, diags)) {
-        return false;
-    }
-    bool sound = sqlite3_step(statement) == SQLITE_ROW
-                 && bytes_equal(series_column_text(statement, 0), BYTES("ok"));
-    if (!sound) {
-        diag_error(diags, DIAG_CORRUPT, "time series file: %s", sqlite3_errmsg(db));
-    }
-    sqlite3_finalize(statement);
-    return sound;
-}
-
-/* Another process may have been quicker: the version is asked again behind the lock. */
-static bool
-make_tables(sqlite3 *db, struct diag_list *diags)
-{
-    if (!series_sqlite_run(db, "BEGIN IMMEDIATE", diags)) {
-        return false;
-    }
-    bool made = pragma_number(db, "PRAGMA user_version", 0) != 0
-                || series_sqlite_run(db, schema_text, diags);
-    return made && series_sqlite_run(db, "COMMIT", diags);
-}
-
-static bool
-prepare_file(struct series_store *store, struct diag_list *diags)
-{
-    sqlite3 *db = store->db;
-    sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    if (!series_sqlite_run(db,
-                           "PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF;"
-                           "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 4194304;",
-                           diags)
-        || !series_sqlite_run(db,
-                              store->options.sync_each ? "PRAGMA synchronous = FULL"
-                                                       : "PRAGMA synchronous = NORMAL",
-                              diags)) {
-        return false;
-    }
-    int64_t version = pragma_number(db, "PRAGMA user_version", 0);
-    if (version > FILE_VERSION) {
-        diag_error(diags, DIAG_INVALID,
-                   "time series file has format %" PRId64 ", this program knows up to %d", version,
-                   FILE_VERSION);
-        return false;
-    }
-    return version == 0 ? make_tables(db, diags) : check_whole(db, diags);
-}
 
 /* Fills the maps that must be complete: measures and the number of series. */
 static bool
@@ -191,105 +106,75 @@ load_maps(struct series_store *store, struct diag_list *diags)
         store->measure_kinds = mem_grow(store->measure_kinds, store->measure_count,
                                         &store->measure_capacity, sizeof *store->measure_kinds);
         store->measure_kinds[store->measure_count++] = (unsigned)sqlite3_column_int(select, 1);
-        series_index_add(&store->measures, series_column_text(select, 0),
+        series_index_add(&store->measures, sqlite_column_text(select, 0),
                          (int64_t)store->measure_count);
     }
     sqlite3_reset(select);
     if (code != SQLITE_DONE && code != SQLITE_ROW) {
-        return series_sqlite_error(store->db, "time series file", diags);
+        return sqlite_error(store->db, diags);
     }
     sqlite3_stmt *count = store->statements[COUNT_SERIES];
     code = sqlite3_step(count);
     store->series_count = sqlite3_column_int64(count, 0);
     sqlite3_reset(count);
-    return code == SQLITE_ROW || series_sqlite_error(store->db, "time series file", diags);
-}
-
-static bool
-open_file(struct series_store *store, const char *path, struct diag_list *diags)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
-        return series_sqlite_error(store->db, path, diags);
-    }
-    if (!prepare_file(store, diags)) {
-        return false;
-    }
-    for (size_t i = 0; i < STATEMENTS; i++) {
-        if (!series_sqlite_prepare(store->db, statement_texts[i], &store->statements[i], diags)) {
-            return false;
-        }
-    }
-    return load_maps(store, diags);
+    return code == SQLITE_ROW || sqlite_error(store->db, diags);
 }
 
 static void
-close_file(struct series_store *store)
+close_statements(struct series_store *store)
 {
+    progress_table_close(&store->progress);
     for (size_t i = 0; i < STATEMENTS; i++) {
         sqlite3_finalize(store->statements[i]);
         store->statements[i] = NULL;
     }
-    check(sqlite3_close(store->db) == SQLITE_OK);
-    store->db = NULL;
-    store->in_transaction = false;
+}
+
+static bool
+prepare(void *context, sqlite3 *db, struct diag_list *diags)
+{
+    struct series_store *store = context;
+    store->db = db;
+    bool prepared = progress_table_open(&store->progress, db, diags);
+    for (size_t i = 0; i < STATEMENTS && prepared; i++) {
+        prepared = sqlite_prepare(db, statement_texts[i], &store->statements[i], diags);
+    }
+    prepared = prepared && load_maps(store, diags);
+    if (!prepared) {
+        close_statements(store);
+        store->db = NULL;
+    }
+    return prepared;
+}
+
+static struct sqlite_file
+file_of(const struct os *os, const char *dir)
+{
+    return (struct sqlite_file){
+            .os = os,
+            .dir = dir,
+            .name = SERIES_FILE,
+            .schema = schema_text,
+            .version = FILE_VERSION,
+    };
 }
 
 bool
 series_store_move_aside(const struct os *os, const char *dir, struct diag_list *diags)
 {
-    char *path = series_file_path(dir);
-    bool moved = true;
-    int64_t now_us = os->wall_us(os);
-    static const char *const endings[] = {"-wal", "-shm", ""};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings && moved; i++) {
-        struct buf from = {0};
-        struct buf to = {0};
-        buf_printf(&from, "%s%s", path, endings[i]);
-        buf_printf(&to, "%s.damaged-%" PRId64 "%s", path, now_us, endings[i]);
-        int error = os->rename(os, buf_string(&from), buf_string(&to));
-        if (error != 0 && error != -ENOENT) {
-            diag_io_error(diags, -error, "cannot move the damaged file '%s' aside",
-                          buf_string(&from));
-            moved = false;
-        }
-        buf_fini(&from);
-        buf_fini(&to);
-    }
-    if (moved) {
-        diag_at(diags, DIAG_WARNING, &(struct diag_place){0},
-                "time series file '%s' is damaged: moved aside to '%s.damaged-%" PRId64
-                "', a new one begins",
-                path, path, now_us);
-    }
-    free(path);
-    return moved;
+    struct sqlite_file file = file_of(os, dir);
+    return sqlite_move_aside(&file, diags);
 }
 
 bool
 series_store_open(struct series_store **out, const struct series_store_options *options,
                   struct diag_list *diags)
 {
-    int error = os_make_dirs(options->os, options->dir, 0750);
-    if (error != 0) {
-        diag_io_error(diags, -error, "cannot make '%s'", options->dir);
-        return false;
-    }
     struct series_store *store = mem_new(struct series_store);
     store->options = *options;
-    char *path = series_file_path(options->dir);
-    struct diag_list found = {0};
-    bool opened = open_file(store, path, &found);
-    if (!opened && found.items[found.count - 1].class == DIAG_CORRUPT) {
-        close_file(store);
-        diag_list_clear(&found);
-        opened = series_store_move_aside(options->os, options->dir, &found)
-                 && open_file(store, path, &found);
-    }
-    diag_list_append(diags, &found);
-    diag_list_fini(&found);
-    free(path);
-    if (!opened) {
+    struct sqlite_file file = file_of(options->os, options->dir);
+    file.sync_each = options->sync_each;
+    if (!sqlite_open(&store->db, &file, prepare, store, diags)) {
         series_store_close(store);
         return false;
     }
@@ -306,7 +191,8 @@ series_store_close(struct series_store *store)
     if (store->in_transaction) {
         sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     }
-    close_file(store);
+    close_statements(store);
+    check(sqlite3_close(store->db) == SQLITE_OK);
     series_index_fini(&store->series);
     series_index_fini(&store->measures);
     free(store->measure_kinds);
@@ -320,7 +206,7 @@ bool
 series_store_begin(struct series_store *store, struct diag_list *diags)
 {
     check(!store->in_transaction);
-    if (!series_sqlite_run(store->db, "BEGIN IMMEDIATE", diags)) {
+    if (!sqlite_run(store->db, "BEGIN IMMEDIATE", diags)) {
         return false;
     }
     store->in_transaction = true;
@@ -331,7 +217,7 @@ bool
 series_store_commit(struct series_store *store, struct diag_list *diags)
 {
     check(store->in_transaction);
-    if (!series_sqlite_run(store->db, "COMMIT", diags)) {
+    if (!sqlite_run(store->db, "COMMIT", diags)) {
         return false;
     }
     store->in_transaction = false;
@@ -352,16 +238,10 @@ series_store_rollback(struct series_store *store)
     diag_list_fini(&ignored);
 }
 
-/* Runs a statement that gives no row, and makes it ready for the next use. */
 static bool
 finish(struct series_store *store, enum writer_statement which, struct diag_list *diags)
 {
-    sqlite3_stmt *statement = store->statements[which];
-    int code = sqlite3_step(statement);
-    bool done = code == SQLITE_DONE
-                || series_sqlite_error(store->db, "time series file", diags);
-    sqlite3_reset(statement);
-    return done;
+    return sqlite_finish(store->statements[which], diags);
 }
 
 /* ---- points ---- */
@@ -398,13 +278,13 @@ add_series(struct series_store *store, const struct series_row *row, struct byte
            struct bytes dims, int64_t *out_id, struct diag_list *diags)
 {
     for (size_t i = 0; i < row->dimension_count; i++) {
-        series_bind_text(store->statements[INSERT_DIMENSION], 1, row->dimensions[i].name);
+        sqlite_bind_text(store->statements[INSERT_DIMENSION], 1, row->dimensions[i].name);
         if (!finish(store, INSERT_DIMENSION, diags)) {
             return false;
         }
     }
-    series_bind_text(store->statements[INSERT_SERIES], 1, measure);
-    series_bind_text(store->statements[INSERT_SERIES], 2, dims);
+    sqlite_bind_text(store->statements[INSERT_SERIES], 1, measure);
+    sqlite_bind_text(store->statements[INSERT_SERIES], 2, dims);
     if (!finish(store, INSERT_SERIES, diags)) {
         return false;
     }
@@ -427,13 +307,13 @@ find_series(struct series_store *store, const struct series_row *row, struct byt
     }
     struct bytes dims = bytes_of(store->key.data, dims_size);
     sqlite3_stmt *select = store->statements[SELECT_SERIES];
-    series_bind_text(select, 1, measure);
-    series_bind_text(select, 2, dims);
+    sqlite_bind_text(select, 1, measure);
+    sqlite_bind_text(select, 2, dims);
     int code = sqlite3_step(select);
     int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(select, 0) : 0;
     sqlite3_reset(select);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return series_sqlite_error(store->db, "time series file", diags);
+        return sqlite_error(store->db, diags);
     }
     if (id == 0) {
         if (store->series_count >= store->options.series_max) {
@@ -483,7 +363,7 @@ settle_kind(struct series_store *store, struct bytes measure, struct series_valu
         series_index_add(&store->measures, measure, number);
     }
     store->measure_kinds[number - 1] = kinds;
-    series_bind_text(store->statements[SAVE_MEASURE], 1, measure);
+    sqlite_bind_text(store->statements[SAVE_MEASURE], 1, measure);
     sqlite3_bind_int(store->statements[SAVE_MEASURE], 2, (int)kinds);
     return finish(store, SAVE_MEASURE, diags);
 }
@@ -504,7 +384,7 @@ bind_point(sqlite3_stmt *statement, int64_t time_ns, int64_t series,
         sqlite3_bind_int64(statement, 4, value->integer);
         break;
     case SERIES_VARCHAR:
-        series_bind_text(statement, 4, value->text);
+        sqlite_bind_text(statement, 4, value->text);
         break;
     case SERIES_KINDS:
         never("not a kind");
@@ -534,14 +414,14 @@ stored_equals(sqlite3_stmt *select, const struct series_value *value)
     case SERIES_BOOLEAN:
         return sqlite3_column_int64(select, 1) == value->integer;
     default:
-        return bytes_equal(series_column_text(select, 1), value->text);
+        return bytes_equal(sqlite_column_text(select, 1), value->text);
     }
 }
 
 static struct bytes
 conflict_reason(sqlite3_stmt *select, struct bytes measure, struct arena *arena)
 {
-    struct bytes stored = series_column_text(select, 1);
+    struct bytes stored = sqlite_column_text(select, 1);
     return arena_printf(arena,
                         "measure '%.*s' already has the value %.*s at this time (version %" PRId64
                         "); a higher version or 'on_conflict' = 'replace' would change it",
@@ -560,7 +440,7 @@ settle_conflict(struct series_store *store, int64_t time_ns, int64_t series,
     sqlite3_bind_int64(select, 1, time_ns);
     sqlite3_bind_int64(select, 2, series);
     if (sqlite3_step(select) != SQLITE_ROW) {
-        series_sqlite_error(store->db, "time series file", diags);
+        sqlite_error(store->db, diags);
         sqlite3_reset(select);
         return false;
     }
@@ -636,47 +516,10 @@ series_store_put(struct series_store *store, const struct series_row *row, struc
 
 /* ---- progress and retention ---- */
 
-bool
-series_store_progress(struct series_store *store, struct bytes stream,
-                      struct series_progress *out, struct diag_list *diags)
+struct progress_table *
+series_store_progress(struct series_store *store)
 {
-    sqlite3_stmt *select = store->statements[SELECT_PROGRESS];
-    series_bind_text(select, 1, stream);
-    int code = sqlite3_step(select);
-    struct series_progress progress = {.stream = stream};
-    if (code == SQLITE_ROW) {
-        progress.any = true;
-        progress.last.position = (uint64_t)sqlite3_column_int64(select, 0);
-        progress.last.output = (uint32_t)sqlite3_column_int64(select, 1);
-        progress.doubt = sqlite3_column_int(select, 2) != 0;
-        progress.doubt_first.position = (uint64_t)sqlite3_column_int64(select, 3);
-        progress.doubt_first.output = (uint32_t)sqlite3_column_int64(select, 4);
-        progress.doubt_last.position = (uint64_t)sqlite3_column_int64(select, 5);
-        progress.doubt_last.output = (uint32_t)sqlite3_column_int64(select, 6);
-    }
-    sqlite3_reset(select);
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return series_sqlite_error(store->db, "time series file", diags);
-    }
-    *out = progress;
-    return true;
-}
-
-bool
-series_store_set_progress(struct series_store *store, const struct series_progress *progress,
-                          struct diag_list *diags)
-{
-    check(store->in_transaction);
-    sqlite3_stmt *save = store->statements[SAVE_PROGRESS];
-    series_bind_text(save, 1, progress->stream);
-    sqlite3_bind_int64(save, 2, (int64_t)progress->last.position);
-    sqlite3_bind_int64(save, 3, progress->last.output);
-    sqlite3_bind_int(save, 4, progress->doubt);
-    sqlite3_bind_int64(save, 5, (int64_t)progress->doubt_first.position);
-    sqlite3_bind_int64(save, 6, progress->doubt_first.output);
-    sqlite3_bind_int64(save, 7, (int64_t)progress->doubt_last.position);
-    sqlite3_bind_int64(save, 8, progress->doubt_last.output);
-    return finish(store, SAVE_PROGRESS, diags);
+    return &store->progress;
 }
 
 bool

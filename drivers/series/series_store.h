@@ -12,7 +12,9 @@
 #ifndef HEADGATE_DRIVERS_SERIES_STORE_H
 #define HEADGATE_DRIVERS_SERIES_STORE_H
 
-#include "driver.h"
+#include "drivers/progress.h"
+
+#define SERIES_FILE "series.db"
 
 enum series_kind { SERIES_DOUBLE, SERIES_BIGINT, SERIES_VARCHAR, SERIES_BOOLEAN, SERIES_KINDS };
 
@@ -88,24 +90,8 @@ bool series_store_put(struct series_store *store, const struct series_row *row,
                       struct arena *arena, struct bytes *reason, struct diag_list *diags)
         MUST_CHECK;
 
-/*
- * How far a stream's records are applied: those with an id <= `last` were decided, except those in
- * [doubt_first, doubt_last]: they were sent and failed, and may come again behind later ones.
- */
-struct series_progress {
-    struct bytes stream;
-    struct record_id last;
-    bool any;
-    bool doubt;
-    struct record_id doubt_first;
-    struct record_id doubt_last;
-};
-
-/* The progress of a stream as last committed or set; `any` is false for a new stream. */
-bool series_store_progress(struct series_store *store, struct bytes stream,
-                           struct series_progress *out, struct diag_list *diags) MUST_CHECK;
-bool series_store_set_progress(struct series_store *store, const struct series_progress *progress,
-                               struct diag_list *diags) MUST_CHECK;
+/* How far the streams are applied; to be saved in each transaction (progress.h). */
+struct progress_table *series_store_progress(struct series_store *store);
 
 /* Deletes points before `time_ns`, at most about `limit`; tells whether there may be more. */
 bool series_store_expire(struct series_store *store, int64_t time_ns, int64_t limit, bool *more,
