@@ -60,38 +60,36 @@ refuse(struct compiler *compiler, const struct expr *expr, const char *what, con
 
 /* ---- nodes ---- */
 
-static struct node *
-new_node(struct compiler *compiler, node_fn *eval)
+struct node *
+compiler_node(struct compiler *compiler, node_fn *eval, enum node_content content, size_t items)
 {
-    struct node *node = arena_new(compiler->arena, struct node);
+    struct node *node = arena_alloc_zeroed(
+            compiler->scratch, 1, sizeof *node + items * sizeof(const struct node *));
     node->eval = eval;
+    node->content = (uint8_t)content;
+    node->item_count = (uint32_t)items;
     return node;
 }
 
 static const struct node *
 new_constant(struct compiler *compiler, struct value value)
 {
-    struct node *node = new_node(compiler, eval_constant);
-    node->is_constant = true;
+    struct node *node = compiler_node(compiler, eval_constant, NODE_CONSTANT, 0);
     node->constant = value;
     return node;
 }
 
 /* All items, also behind a wrong one, so that each tells its error. NULL items stay NULL. */
 static bool
-compile_items(struct compiler *compiler, struct node *node, struct expr *const *items,
-              size_t count)
+compile_items(struct compiler *compiler, struct node *node, struct expr *const *items)
 {
-    const struct node **compiled = arena_new_array(compiler->arena, const struct node *, count);
     bool ok = true;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < node->item_count; i++) {
         if (items[i] != NULL) {
-            compiled[i] = compile_expr(compiler, items[i]);
-            ok = ok && compiled[i] != NULL;
+            node->items[i] = compile_expr(compiler, items[i]);
+            ok = ok && node->items[i] != NULL;
         }
     }
-    node->items = compiled;
-    node->item_count = (uint32_t)count;
     return ok;
 }
 
@@ -100,11 +98,11 @@ static const struct node *
 fold(struct compiler *compiler, const struct node *node)
 {
     for (uint32_t i = 0; i < node->item_count; i++) {
-        if (node->items[i] != NULL && !node->items[i]->is_constant) {
+        if (node->items[i] != NULL && node->items[i]->content != NODE_CONSTANT) {
             return node;
         }
     }
-    struct run run = {.arena = compiler->arena, .version_2015 = compiler->version_2015};
+    struct run run = {.arena = compiler->scratch, .version_2015 = compiler->version_2015};
     struct value value;
     node_eval(node, &run, &value);
     return new_constant(compiler, value);
@@ -113,10 +111,9 @@ fold(struct compiler *compiler, const struct node *node)
 static const struct node *
 compile_operands(struct compiler *compiler, const struct expr *expr, node_fn *eval)
 {
-    struct node *node = new_node(compiler, eval);
+    struct node *node = compiler_node(compiler, eval, NODE_NOTHING, expr->item_count);
     node->op = (uint8_t)expr->op;
-    return compile_items(compiler, node, expr->items, expr->item_count) ? fold(compiler, node)
-                                                                        : NULL;
+    return compile_items(compiler, node, expr->items) ? fold(compiler, node) : NULL;
 }
 
 /* ---- literals ---- */
@@ -125,7 +122,7 @@ static const struct node *
 compile_number(struct compiler *compiler, const struct expr *expr)
 {
     struct decimal number;
-    if (!decimal_parse(&number, expr->text, compiler->arena)) {
+    if (!decimal_parse(&number, expr->text, compiler->scratch)) {
         return refuse(compiler, expr, "this number is beyond 9.99E999", NULL);
     }
     return new_constant(compiler, value_number(number));
@@ -147,16 +144,16 @@ compile_object(struct compiler *compiler, const struct expr *expr)
         return refuse(compiler, expr, "version 2015-10-08 has no object literals", NULL);
     }
     size_t count = expr->item_count / 2;
-    struct node *node = new_node(compiler, eval_object);
-    struct bytes *names = arena_new_array(compiler->arena, struct bytes, count);
+    struct node *node = compiler_node(compiler, eval_object, NODE_NAMES, count);
+    struct bytes *names = arena_new_array(compiler->scratch, struct bytes, count);
     struct expr **values = arena_new_array(compiler->scratch, struct expr *, count);
     for (size_t i = 0; i < count; i++) {
-        names[i] = compiler_keep(compiler, expr->items[2 * i]->text);
+        names[i] = expr->items[2 * i]->text;
         values[i] = expr->items[2 * i + 1];
     }
     node->names = names;
     node->name_count = (uint32_t)count;
-    return compile_items(compiler, node, values, count) ? fold(compiler, node) : NULL;
+    return compile_items(compiler, node, values) ? fold(compiler, node) : NULL;
 }
 
 /* ---- names ---- */
@@ -169,12 +166,12 @@ compile_path(struct compiler *compiler, const struct expr *expr)
     for (const struct expr *e = expr; e->kind == EXPR_MEMBER; e = e->items[0]) {
         count++;
     }
-    struct bytes *names = arena_new_array(compiler->arena, struct bytes, count);
+    struct bytes *names = arena_new_array(compiler->scratch, struct bytes, count);
     uint32_t i = count;
     for (const struct expr *e = expr; i > 0; e = e->kind == EXPR_MEMBER ? e->items[0] : e) {
-        names[--i] = compiler_keep(compiler, e->text);
+        names[--i] = e->text;
     }
-    struct node *node = new_node(compiler, eval_path);
+    struct node *node = compiler_node(compiler, eval_path, NODE_NAMES, 0);
     bool aliased = count > 1 && compiler->source_alias.size > 0 &&
                    bytes_equal(names[0], compiler->source_alias);
     node->names = names + aliased;
@@ -188,12 +185,10 @@ compile_member(struct compiler *compiler, const struct expr *expr)
     if (expr_is_path(expr)) {
         return compile_path(compiler, expr);
     }
-    struct node *node = new_node(compiler, eval_member);
-    struct bytes *name = arena_new(compiler->arena, struct bytes);
-    *name = compiler_keep(compiler, expr->text);
-    node->names = name;
+    struct node *node = compiler_node(compiler, eval_member, NODE_NAMES, 1);
+    node->names = &expr->text;
     node->name_count = 1;
-    return compile_items(compiler, node, expr->items, 1) ? fold(compiler, node) : NULL;
+    return compile_items(compiler, node, expr->items) ? fold(compiler, node) : NULL;
 }
 
 static const char *
@@ -208,8 +203,8 @@ compile_variable(struct compiler *compiler, const struct expr *expr)
 {
     for (uint32_t i = 0; i < compiler->variable_count; i++) {
         if (bytes_equal(compiler->variables[i].name, expr->text)) {
-            struct node *node = new_node(compiler, eval_variable);
-            node->index = i;
+            struct node *node = compiler_node(compiler, eval_variable, NODE_VARIABLE, 0);
+            node->variable = i;
             return node;
         }
     }
@@ -261,17 +256,17 @@ compile_in(struct compiler *compiler, const struct expr *expr)
     if (compiler->version_2015) {
         return refuse(compiler, expr, "version 2015-10-08 has no IN", NULL);
     }
-    struct node *node = new_node(compiler, eval_in);
+    struct node *node = compiler_node(compiler, eval_in, NODE_NOTHING, 2);
     node->op = expr->negated ? OP_NOT : OP_NONE;
-    return compile_items(compiler, node, expr->items, 2) ? fold(compiler, node) : NULL;
+    return compile_items(compiler, node, expr->items) ? fold(compiler, node) : NULL;
 }
 
 static const struct node *
 compile_index(struct compiler *compiler, const struct expr *expr)
 {
-    struct node *node = new_node(compiler, eval_index);
+    struct node *node = compiler_node(compiler, eval_index, NODE_FUNCTION, 2);
     node->function = function_find(BYTES("get"));
-    return compile_items(compiler, node, expr->items, 2) ? fold(compiler, node) : NULL;
+    return compile_items(compiler, node, expr->items) ? fold(compiler, node) : NULL;
 }
 
 /* ---- CAST ---- */
@@ -301,14 +296,14 @@ cast_type_at(const void *context, size_t i)
 static const struct node *
 compile_cast(struct compiler *compiler, const struct expr *expr)
 {
-    struct node *node = new_node(compiler, eval_cast);
+    struct node *node = compiler_node(compiler, eval_cast, NODE_NOTHING, 1);
     bool known = false;
     for (size_t i = 0; i < CAST_TYPES && !known; i++) {
         known = bytes_equal_string(expr->type, cast_types[i].name) &&
                 !(compiler->version_2015 && cast_types[i].only_2016);
         node->op = (uint8_t)cast_types[i].type;
     }
-    bool ok = compile_items(compiler, node, expr->items, 1);
+    bool ok = compile_items(compiler, node, expr->items);
     if (!known) {
         compiler_report(compiler, DIAG_ERROR, expr->name_span, "cannot cast to '%.*s'",
                         BYTES_ARG(expr->type));
@@ -345,29 +340,15 @@ report_unknown_function(struct compiler *compiler, const struct expr *expr)
 static bool
 compile_arguments(struct compiler *compiler, struct node *node, const struct expr *expr)
 {
-    const struct node **args = arena_new_array(compiler->arena, const struct node *,
-                                               expr->item_count);
     bool ok = true;
     for (size_t i = 0; i < expr->item_count; i++) {
         const struct expr *arg = expr->items[i];
         bool star = arg->kind == EXPR_STAR && arg->item_count == 0;
-        args[i] = star ? new_node(compiler, eval_star) : compile_expr(compiler, arg);
-        ok = ok && args[i] != NULL;
+        node->items[i] = star ? compiler_node(compiler, eval_star, NODE_NOTHING, 0)
+                              : compile_expr(compiler, arg);
+        ok = ok && node->items[i] != NULL;
     }
-    node->items = args;
-    node->item_count = (uint32_t)expr->item_count;
     return ok;
-}
-
-static void
-prepare(struct compiler *compiler, struct node *node)
-{
-    const struct value **constants = arena_new_array(compiler->scratch, const struct value *,
-                                                     node->item_count);
-    for (uint32_t i = 0; i < node->item_count; i++) {
-        constants[i] = node->items[i]->is_constant ? &node->items[i]->constant : NULL;
-    }
-    node->prepared = node->function->prepare(constants, node->item_count, compiler->arena);
 }
 
 /* A wrong number of arguments is Undefined on AWS; nobody means it. */
@@ -389,7 +370,7 @@ static const struct node *
 compile_call(struct compiler *compiler, const struct expr *expr)
 {
     const struct function *function = function_find(expr->text);
-    struct node *node = new_node(compiler, eval_call);
+    struct node *node = compiler_node(compiler, eval_call, NODE_FUNCTION, expr->item_count);
     node->function = function;
     bool ok = compile_arguments(compiler, node, expr);
     if (function == NULL) {
@@ -408,9 +389,6 @@ compile_call(struct compiler *compiler, const struct expr *expr)
     if (expr->item_count < function->count_min ||
         (expr->item_count > function->count_max && function->count_max != FUNCTION_ANY_COUNT)) {
         return warn_count(compiler, expr, function);
-    }
-    if (function->prepare != NULL) {
-        prepare(compiler, node);
     }
     return (function->flags & FUNCTION_PURE) != 0 ? fold(compiler, node) : node;
 }
@@ -431,8 +409,8 @@ compile_select(struct compiler *compiler, const struct expr *expr, node_fn *eval
         return refuse(compiler, expr, "a nested SELECT reads a member of the payload",
                       "(SELECT ... FROM member)");
     }
-    struct node *node = new_node(compiler, eval);
-    node->query = compile_query(compiler, select);
+    struct node *node = compiler_node(compiler, eval, NODE_QUERY, 0);
+    node->query = compile_subquery(compiler, select);
     return node->query == NULL ? NULL : node;
 }
 
@@ -451,7 +429,7 @@ compile_expr(struct compiler *compiler, const struct expr *expr)
     case EXPR_NUMBER:
         return compile_number(compiler, expr);
     case EXPR_STRING:
-        return new_constant(compiler, value_string(compiler_keep(compiler, expr->text)));
+        return new_constant(compiler, value_string(expr->text));
     case EXPR_NAME:
         return compile_path(compiler, expr);
     case EXPR_MEMBER:

@@ -1,7 +1,7 @@
 /*
  * Stage 3: from the tree to a program: names resolved to functions and variables, constants
- * computed, fields laid out. The program lives in the arena given here and does not refer to the
- * tree; of the text only what lies within `lines.text` is referred to.
+ * computed, fields laid out. A program is drafted in the scratch arena, where it may refer to the
+ * tree and the text; when it is complete the pool keeps it, and then it refers to nothing else.
  *
  * Errors are added for everything that is wrong, not only for the first.
  */
@@ -10,12 +10,14 @@
 
 #include "eval.h"
 #include "parse.h"
+#include "pool.h"
 
 enum { VARIABLES_MAX = 10, VARIABLE_NAME_MAX = 64, TEMPLATE_PARTS_MAX = 64, REPORTS_MAX = 200 };
 
 struct compiler {
-    struct arena *arena; /* of the program */
+    struct arena *arena; /* for what is kept */
     struct arena *scratch;
+    struct pool pool;    /* of finished programs; lives in `arena` */
     struct line_index lines;
     struct diag_list *diags;
     size_t diags_before; /* entries of `diags` when this text was begun */
@@ -28,20 +30,12 @@ struct compiler {
     struct bytes source_alias;          /* FROM table AS alias: alias.column is column */
 };
 
-/* NULL after an error. */
+/* A finished program, or NULL after an error. */
 const struct query *compile_query(struct compiler *compiler, const struct select *select);
+
+/* Parts of a draft, or NULL after an error. */
+const struct query *compile_subquery(struct compiler *compiler, const struct select *select);
 const struct node *compile_expr(struct compiler *compiler, const struct expr *expr);
-
-/* Text with ${expressions} in it: the text of parts without `node`, the value of those with. */
-struct template_part {
-    struct bytes text;
-    const struct node *node;
-};
-
-struct template {
-    const struct template_part *parts;
-    uint32_t part_count;
-};
 
 /* Compiles a template whose text stands at `span` (in quotes). False after an error. */
 bool template_compile(struct template *out, struct compiler *compiler, struct bytes text,
@@ -51,6 +45,8 @@ bool template_compile(struct template *out, struct compiler *compiler, struct by
 struct bytes template_run(const struct template *template, struct run *run);
 
 /* For all of compile*.c. */
+struct node *compiler_node(struct compiler *compiler, node_fn *eval, enum node_content content,
+                           size_t item_count);
 struct bytes compiler_keep(struct compiler *compiler, struct bytes text);
 void compiler_report(struct compiler *compiler, enum diag_level level, struct span span,
                      const char *format, ...) PRINTF_LIKE(4, 5);

@@ -27,7 +27,7 @@ natural_name(struct compiler *compiler, const struct select_item *item)
                         BYTES_ARG(text));
         compiler_hint(compiler, "AS gives it a name of your choice");
     }
-    return compiler_keep(compiler, text);
+    return text;
 }
 
 static struct name_path
@@ -35,12 +35,12 @@ alias_of(struct compiler *compiler, const struct select_item *item)
 {
     struct name_path alias = {.span = item->span};
     size_t count = item->alias.count == 0 ? 1 : item->alias.count;
-    struct bytes *names = arena_new_array(compiler->arena, struct bytes, count);
+    struct bytes *names = arena_new_array(compiler->scratch, struct bytes, count);
     if (item->alias.count == 0) {
         names[0] = natural_name(compiler, item);
     }
     for (size_t i = 0; i < item->alias.count; i++) {
-        names[i] = compiler_keep(compiler, item->alias.items[i]);
+        names[i] = item->alias.items[i];
     }
     alias.items = names;
     alias.count = count;
@@ -69,9 +69,7 @@ compile_item(struct compiler *compiler, const struct select_item *item, bool nam
         return true; /* node stays NULL */
     }
     if (whole) {
-        struct node *node = arena_new(compiler->arena, struct node);
-        node->eval = eval_star;
-        out->node = node;
+        out->node = compiler_node(compiler, eval_star, NODE_NOTHING, 0);
         return true;
     }
     out->node = compile_expr(compiler, star ? expr->items[0] : expr);
@@ -88,7 +86,7 @@ compile_output(struct compiler *compiler, const struct select *select, struct qu
                         "SELECT takes at most %d items", SELECT_ITEMS_MAX);
         return false;
     }
-    struct output_item *items = arena_new_array(compiler->arena, struct output_item,
+    struct output_item *items = arena_new_array(compiler->scratch, struct output_item,
                                                 select->item_count);
     bool ok = true;
     for (size_t i = 0; i < select->item_count; i++) {
@@ -137,7 +135,7 @@ grow(struct compiler *compiler, const void *items, uint32_t count, size_t size)
     if (count > 0 && (count & (count - 1)) != 0) {
         return (void *)(uintptr_t)items;
     }
-    void *larger = arena_alloc_zeroed(compiler->arena, count == 0 ? 1 : 2 * (size_t)count, size);
+    void *larger = arena_alloc_zeroed(compiler->scratch, count == 0 ? 1 : 2 * (size_t)count, size);
     if (count > 0) {
         memcpy(larger, items, count * size);
     }
@@ -156,7 +154,7 @@ find_or_add_part(struct compiler *compiler, struct layout *layout, struct bytes 
     parts = grow(compiler, parts, layout->part_count, sizeof *parts);
     layout->parts = parts;
     struct layout *part = &parts[layout->part_count++];
-    struct buf key = {.arena = compiler->arena};
+    struct buf key = {.arena = compiler->scratch};
     json_write_string(&key, name);
     buf_append_char(&key, ':');
     part->name = name;
@@ -213,7 +211,7 @@ compile_variables(struct compiler *compiler, const struct select *select, struct
                         "SET takes at most %d variables", VARIABLES_MAX);
         return false;
     }
-    const struct node **nodes = arena_new_array(compiler->arena, const struct node *,
+    const struct node **nodes = arena_new_array(compiler->scratch, const struct node *,
                                                 select->assignment_count);
     bool ok = true;
     compiler->variables = select->assignments;
@@ -260,14 +258,14 @@ refuse_table_clauses(struct compiler *compiler, const struct select *select)
 }
 
 const struct query *
-compile_query(struct compiler *compiler, const struct select *select)
+compile_subquery(struct compiler *compiler, const struct select *select)
 {
-    struct query *query = arena_new(compiler->arena, struct query);
+    struct query *query = arena_new(compiler->scratch, struct query);
     bool ok = compile_variables(compiler, select, query);
     ok = refuse_table_clauses(compiler, select) && ok;
     if (select->from != NULL && select->from->kind == SOURCE_EXPR) {
         query->source = compile_expr(compiler, select->from->expr);
-        query->alias = compiler_keep(compiler, select->from->alias);
+        query->alias = select->from->alias;
         ok = ok && query->source != NULL;
     }
     ok = compile_output(compiler, select, query) && ok;
@@ -286,4 +284,11 @@ compile_query(struct compiler *compiler, const struct select *select)
     }
     warn_mixed(compiler, &query->layout, query);
     return query;
+}
+
+const struct query *
+compile_query(struct compiler *compiler, const struct select *select)
+{
+    const struct query *draft = compile_subquery(compiler, select);
+    return draft == NULL ? NULL : pool_query(&compiler->pool, draft);
 }

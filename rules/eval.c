@@ -109,7 +109,7 @@ eval_constant(const struct node *node, struct run *run, struct value *out)
 void
 eval_variable(const struct node *node, struct run *run, struct value *out)
 {
-    *out = run->variables[node->index];
+    *out = run->variables[node->variable];
 }
 
 /* x[i] is get(x, i). */

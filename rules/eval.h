@@ -3,7 +3,8 @@
  *
  * A program is a read-only tree of nodes; each holds the function that evaluates it, so there is
  * no dispatch on kinds at run time. All that changes lives in `struct run`, one for each rule and
- * message. Nodes are made by compile.c only.
+ * message. Nodes are made by compile.c only, and put where they are run from by pool.c: whoever
+ * gives a node, a query or a layout something new to point to makes pool.c keep it.
  *
  * Names are looked up in the innermost scope first, then outward: the element that a nested SELECT
  * is at, and at last the payload.
@@ -44,19 +45,35 @@ struct query;
 
 typedef void node_fn(const struct node *node, struct run *run, struct value *out);
 
+/* What of a node's own its evaluator looks at, beside `items`. */
+enum node_content {
+    NODE_NOTHING,
+    NODE_CONSTANT,
+    NODE_NAMES,    /* a path, a member, the keys of an object */
+    NODE_FUNCTION,
+    NODE_VARIABLE,
+    NODE_QUERY,
+};
+
 struct node {
     node_fn *eval;
-    const struct node *const *items;
     uint32_t item_count;
-    uint8_t op; /* enum expr_op, enum cast_type */
-    bool is_constant;
-    struct value constant;
-    const struct bytes *names;       /* of a path or member: the segments */
-    uint32_t name_count;
-    uint32_t index;                  /* of a variable */
-    const struct function *function;
-    const void *prepared;            /* made at load by function->prepare, or NULL */
-    const struct query *query;
+    uint8_t op;      /* enum expr_op, enum cast_type */
+    uint8_t content; /* enum node_content: which of these */
+    union {
+        struct value constant;
+        struct {
+            const struct bytes *names;
+            uint32_t name_count;
+        };
+        struct {
+            const struct function *function;
+            const void *prepared; /* made at load by function->prepare, or NULL */
+        };
+        uint32_t variable; /* index into run->variables */
+        const struct query *query;
+    };
+    const struct node *items[]; /* operands, arguments; NULL where CASE has none */
 };
 
 static inline void
@@ -109,6 +126,17 @@ struct query {
     const struct output_item *items;
     uint32_t item_count;
     struct layout layout;                /* of all items but a leading '*' */
+};
+
+/* Text with ${expressions} in it: the text of parts without `node`, the value of those with. */
+struct template_part {
+    struct bytes text;
+    const struct node *node;
+};
+
+struct template {
+    const struct template_part *parts;
+    uint32_t part_count;
 };
 
 enum query_verdict { QUERY_ROW, QUERY_FILTERED, QUERY_UNDEFINED, QUERY_NOTHING, QUERY_FAILED };

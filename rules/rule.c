@@ -13,12 +13,13 @@
 
 #include <stdlib.h>
 
+/* What every message needs stands first. */
 struct rule {
-    struct rule_info info;
     const struct query *query;
     const struct template *templates; /* one a target; without parts for relations */
     uint64_t salt;
     bool version_2015;
+    struct rule_info info; /* begins with the targets */
 };
 
 /* What is at hand while a file is read. */
@@ -159,7 +160,7 @@ set_targets(struct loader *loader, struct rule *rule, const struct target *targe
 {
     struct arena *arena = &loader->file->arena;
     struct rule_target *kept = arena_new_array(arena, struct rule_target, count);
-    struct template *templates = arena_new_array(arena, struct template, count);
+    struct template *templates = arena_new_array(&loader->scratch, struct template, count);
     bool ok = true;
     for (size_t i = 0; i < count; i++) {
         kept[i] = (struct rule_target){
@@ -172,7 +173,7 @@ set_targets(struct loader *loader, struct rule *rule, const struct target *targe
     }
     rule->info.targets = kept;
     rule->info.target_count = count;
-    rule->templates = templates;
+    rule->templates = pool_templates(&loader->compiler.pool, templates, count);
     return ok;
 }
 
@@ -295,6 +296,7 @@ loader_init(struct loader *loader, struct bytes path, struct bytes text, bool co
     *loader = (struct loader){.file = file, .diags = diags};
     loader->compiler = (struct compiler){
             .arena = &file->arena,
+            .pool = {.arena = &file->arena},
             .diags = diags,
             .diags_before = diags->count,
             .errors_before = diags->errors,
@@ -307,6 +309,7 @@ static void
 loader_start(struct loader *loader)
 {
     loader->compiler.scratch = &loader->scratch;
+    loader->compiler.pool.scratch = &loader->scratch;
     loader->compiler.lines = line_index_of(loader->file->name, loader->file->text,
                                            &loader->scratch);
 }
@@ -332,6 +335,7 @@ loader_finish(struct loader *loader, size_t errors_before, struct rule_file **ou
     file->relation_count = loader->relation_count;
     free(loader->rules);
     free(loader->relations);
+    pool_fini(&loader->compiler.pool);
     arena_fini(&loader->scratch);
     if (ok) {
         *out = file;
@@ -409,7 +413,7 @@ static void
 load_sql(struct loader *loader, const struct rule_sql *sql, const struct select *select)
 {
     struct rule *rule = arena_new(&loader->file->arena, struct rule);
-    struct template *templates = arena_new_array(&loader->file->arena, struct template,
+    struct template *templates = arena_new_array(&loader->scratch, struct template,
                                                  sql->template_count);
     struct rule_target *targets = arena_new_array(&loader->file->arena, struct rule_target,
                                                   sql->template_count);
@@ -425,7 +429,7 @@ load_sql(struct loader *loader, const struct rule_sql *sql, const struct select 
     }
     rule->info.targets = targets;
     rule->info.target_count = sql->template_count;
-    rule->templates = templates;
+    rule->templates = pool_templates(&loader->compiler.pool, templates, sql->template_count);
     rule->info.name = arena_copy(&loader->file->arena, sql->name);
     rule->info.text = loader->file->text;
     rule->info.place = place_of(loader, select->span);

@@ -112,12 +112,12 @@ const char *rule_function_name(size_t i);
 enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
 
 struct rule_info {
+    const struct rule_target *targets;
+    size_t target_count;
     struct bytes name;
     enum rule_source_kind source_kind;
     struct bytes source; /* topic filter or relation name; empty: none */
     struct diag_place source_place;
-    const struct rule_target *targets;
-    size_t target_count;
     const struct rule_option *options; /* of CREATE RULE ... WITH */
     size_t option_count;
     struct bytes text; /* the statement as written */

@@ -62,7 +62,7 @@ add_part(struct compiler *compiler, struct template_part *parts, uint32_t *count
                         TEMPLATE_PARTS_MAX);
         return false;
     }
-    parts[(*count)++] = (struct template_part){compiler_keep(compiler, text), node};
+    parts[(*count)++] = (struct template_part){text, node};
     return true;
 }
 
@@ -96,9 +96,7 @@ compile_parts(struct template *out, struct compiler *compiler, const struct toke
         }
         at = end + 1;
     }
-    struct template_part *kept = arena_new_array(compiler->arena, struct template_part, count);
-    memcpy(kept, parts, count * sizeof *kept);
-    *out = (struct template){kept, count};
+    *out = pool_template(&compiler->pool, &(struct template){parts, count});
     return true;
 }
 
@@ -111,13 +109,14 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
               struct span span)
 {
     struct diag_list diags = {0};
-    struct compiler apart = *compiler;
+    struct compiler apart = *compiler; /* its pool is handed back below */
     apart.diags = &diags;
     apart.diags_before = 0;
     apart.errors_before = 0;
     apart.lines = line_index_of(compiler->lines.file, text, compiler->scratch);
     struct token_source source = {compiler->lines.file, text, compiler->comments, {0, 0}};
     bool ok = compile_parts(out, &apart, &source, 0, text, (struct span){0, 0});
+    compiler->pool = apart.pool;
     for (size_t i = 0; i < diags.count; i++) {
         compiler_report(compiler, diags.items[i].level, span, "in the template: %.*s",
                         BYTES_ARG(diags.items[i].message));
@@ -136,7 +135,7 @@ template_compile(struct template *out, struct compiler *compiler, struct bytes t
     struct bytes whole = compiler->lines.text;
     bool inside = text.data >= whole.data && text.data + text.size <= whole.data + whole.size;
     if (!inside) {
-        return compile_apart(out, compiler, arena_copy(compiler->arena, text), span);
+        return compile_apart(out, compiler, arena_copy(compiler->scratch, text), span);
     }
     struct token_source source = {compiler->lines.file, whole, compiler->comments, {0, 0}};
     return compile_parts(out, compiler, &source, (size_t)(text.data - whole.data), text, span);
