@@ -8,6 +8,8 @@
 
 #include "message.h"
 
+#include <stdlib.h>
+
 enum { ROW_BYTES_MAX = 32 * 1024 * 1024 };
 
 /* What one record's run through the rules needs. */
@@ -91,7 +93,13 @@ push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row
     }
     count(&rule->counters->matched);
     for (size_t i = 0; i < row->output_count; i++) {
-        push_output(run, rule, &row->outputs[i]);
+        if (row->outputs[i].failure.size > 0) {
+            char *reason = bytes_to_string(row->outputs[i].failure);
+            note_failure(run, rule, reason);
+            free(reason);
+        } else {
+            push_output(run, rule, &row->outputs[i]);
+        }
     }
 }
 

@@ -268,7 +268,7 @@ check_name(struct load *load, struct map *names, struct bytes name, const void *
     return false;
 }
 
-/* Names become folders and stream names; two of them are taken. */
+/* Names become folders and stream names; some of them are taken. */
 static bool
 check_usable_name(struct load *load, const struct rule_relation *declared)
 {
@@ -342,6 +342,18 @@ check_source(struct load *load, const struct rule_info *info)
 }
 
 static bool
+check_targets(struct load *load, const struct rule_target *targets, size_t count)
+{
+    bool valid = true;
+    for (size_t i = 0; i < count; i++) {
+        if (targets[i].kind == RULE_TARGET_RELATION) {
+            valid &= check_relation_use(load, targets[i].text, &targets[i].place);
+        }
+    }
+    return valid;
+}
+
+static bool
 check_rules(struct load *load, const struct rule_file *file)
 {
     bool valid = true;
@@ -349,12 +361,8 @@ check_rules(struct load *load, const struct rule_file *file)
         const struct rule_info *info = rule_info(file->rules[i]);
         valid &= check_name(load, &load->rules, info->name, info, &info->place, "rule");
         valid &= check_source(load, info);
-        for (size_t t = 0; t < info->target_count; t++) {
-            const struct rule_target *target = &info->targets[t];
-            if (target->kind == RULE_TARGET_RELATION) {
-                valid &= check_relation_use(load, target->text, &target->place);
-            }
-        }
+        valid &= check_targets(load, info->targets, info->target_count);
+        valid &= check_targets(load, info->error_targets, info->error_target_count);
         if (info->target_count == 0 && !load->allow_no_target) {
             diag_at(load->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
             diag_hint(load->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");
@@ -466,6 +474,18 @@ counters_of(const struct names *names, struct bytes name)
     return counters;
 }
 
+static struct ruleset_target *
+build_targets(const struct rule_target *targets, size_t count, const struct names *names)
+{
+    struct ruleset_target *built = mem_new_array(struct ruleset_target, count);
+    for (size_t i = 0; i < count; i++) {
+        if (targets[i].kind == RULE_TARGET_RELATION) {
+            built[i].relation = map_find(&names->relations, targets[i].text);
+        }
+    }
+    return built;
+}
+
 static void
 build_rule(struct ruleset *ruleset, const struct rule *compiled, const struct names *names)
 {
@@ -475,12 +495,8 @@ build_rule(struct ruleset *ruleset, const struct rule *compiled, const struct na
     rule->rule = compiled;
     rule->info = info;
     rule->counters = counters_of(names, info->name);
-    rule->targets = mem_new_array(struct ruleset_target, info->target_count);
-    for (size_t t = 0; t < info->target_count; t++) {
-        if (info->targets[t].kind == RULE_TARGET_RELATION) {
-            rule->targets[t].relation = map_find(&names->relations, info->targets[t].text);
-        }
-    }
+    rule->targets = build_targets(info->targets, info->target_count, names);
+    rule->error_targets = build_targets(info->error_targets, info->error_target_count, names);
     if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
     } else if (info->source_kind == RULE_SOURCE_RELATION) {
@@ -623,6 +639,7 @@ ruleset_free(struct ruleset *ruleset)
             free(ruleset->rules[i].counters);
         }
         free(ruleset->rules[i].targets);
+        free(ruleset->rules[i].error_targets);
     }
     for (size_t i = 0; i < ruleset->relation_count; i++) {
         relation_fini(&ruleset->relations[i].relation);

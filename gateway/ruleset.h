@@ -47,6 +47,7 @@ struct ruleset_rule {
     const struct rule_info *info;
     struct rule_counters *counters;
     struct ruleset_target *targets;   /* one an info->targets entry */
+    struct ruleset_target *error_targets; /* one an info->error_targets entry */
     struct ruleset_relation *source;  /* NULL: messages of the MQTT stream */
 };
 

@@ -141,8 +141,11 @@ struct template {
 
 enum query_verdict { QUERY_ROW, QUERY_FILTERED, QUERY_UNDEFINED, QUERY_NOTHING, QUERY_FAILED };
 
+/* SET: what templates of the rule see without a row being made. */
+void query_set_variables(const struct query *query, struct run *run);
+
 /*
- * Evaluates WHERE and SELECT in the run's scope and appends the row's JSON text to `out` (for
+ * Evaluates SET, WHERE and SELECT in the run's scope and appends the row's JSON text to `out` (for
  * QUERY_WHOLE nothing: the caller has the text). With QUERY_FAILED, `*reason` tells why.
  */
 enum query_verdict query_run(const struct query *query, struct run *run, struct buf *out,

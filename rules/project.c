@@ -279,12 +279,18 @@ project(const struct query *query, struct run *run, struct buf *out, const char 
     never("all shapes are listed");
 }
 
-enum query_verdict
-query_run(const struct query *query, struct run *run, struct buf *out, const char **reason)
+void
+query_set_variables(const struct query *query, struct run *run)
 {
     for (uint32_t i = 0; i < query->variable_count; i++) {
         node_eval(query->variables[i], run, &run->variables[i]);
     }
+}
+
+enum query_verdict
+query_run(const struct query *query, struct run *run, struct buf *out, const char **reason)
+{
+    query_set_variables(query, run);
     if (query->where != NULL) {
         struct value value;
         bool pass;

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "compile.h"
+#include "error_action.h"
 #include "function.h"
 #include "topic.h"
 
@@ -20,6 +21,7 @@ struct rule {
     uint64_t salt;
     bool version_2015;
     struct rule_info info; /* begins with the targets */
+    const struct template *error_templates; /* one an error target */
 };
 
 /* What is at hand while a file is read. */
@@ -177,6 +179,45 @@ set_targets(struct loader *loader, struct rule *rule, const struct target *targe
     return ok;
 }
 
+/* As in a statement: what could stand there without quotes is a name, everything else a topic. */
+static bool
+is_relation_name(struct bytes text)
+{
+    bool is_name = text.size > 0 && !(text.data[0] >= '0' && text.data[0] <= '9');
+    for (size_t i = 0; i < text.size && is_name; i++) {
+        char c = text.data[i];
+        is_name = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '_';
+    }
+    return is_name;
+}
+
+/* The error action of a rule in SQL: its option 'on_error'. */
+static bool
+set_error_target(struct loader *loader, struct rule *rule, const struct option_items *options)
+{
+    struct arena *arena = &loader->file->arena;
+    const struct option_item *item = NULL;
+    for (size_t i = 0; i < options->count; i++) {
+        if (bytes_equal(options->items[i].name, BYTES("on_error"))) {
+            item = &options->items[i];
+        }
+    }
+    if (item == NULL) {
+        return true;
+    }
+    struct rule_target *target = arena_new(arena, struct rule_target);
+    struct template *template = arena_new(&loader->scratch, struct template);
+    target->kind = is_relation_name(item->value) ? RULE_TARGET_RELATION : RULE_TARGET_TOPIC;
+    target->text = keep(loader, item->value);
+    target->place = place_of(loader, item->value_span);
+    rule->info.error_targets = target;
+    rule->info.error_target_count = 1;
+    bool ok = compile_target(loader, target->kind, target->text, item->value_span, template);
+    rule->error_templates = pool_templates(&loader->compiler.pool, template, 1);
+    return ok;
+}
+
 static uint64_t
 salt_of(struct bytes name)
 {
@@ -223,6 +264,7 @@ load_insert(struct loader *loader, const struct statement *statement)
     }
     rule->query = compile_query(compiler, select);
     ok = set_targets(loader, rule, statement->targets, statement->target_count) && ok;
+    ok = set_error_target(loader, rule, &statement->options) && ok;
     rule->info.name = statement->name.size > 0 ? keep(loader, statement->name)
                                                : next_name(loader);
     rule->info.options = keep_options(loader, &statement->options, NULL,
@@ -482,29 +524,34 @@ rule_message_is_json(struct rule_message *message, const char **reason)
     return payload->is_json;
 }
 
-/* What each target gets of the row; false when a topic comes out as none. */
-static bool
-fill_outputs(const struct rule *rule, struct run *run, struct rule_row *row)
+/* One target's part of a row: its text filled in, or why it gets nothing. */
+static struct rule_output
+fill_output(const struct rule_target *target, const struct template *template, struct run *run,
+            const struct rule_row *row)
 {
-    size_t count = rule->info.target_count;
+    struct rule_output output = {
+            .payload_is_json = row->payload_is_json,
+            .text = target->kind == RULE_TARGET_RELATION ? target->text
+                                                         : template_run(template, run),
+            .payload = row->payload,
+    };
+    if (target->kind == RULE_TARGET_TOPIC && !topic_is_valid(output.text)) {
+        output.failure = BYTES("the target topic is empty or holds a wildcard");
+    }
+    return output;
+}
+
+static void
+fill_outputs(const struct rule_target *targets, const struct template *templates, size_t count,
+             struct run *run, struct rule_row *row)
+{
     struct rule_output *outputs = arena_alloc(run->arena, count * sizeof *outputs);
     for (size_t i = 0; i < count; i++) {
-        enum rule_target_kind kind = rule->info.targets[i].kind;
-        outputs[i] = (struct rule_output){
-                .target = (uint32_t)i,
-                .payload_is_json = row->payload_is_json,
-                .text = kind == RULE_TARGET_RELATION ? rule->info.targets[i].text
-                                                     : template_run(&rule->templates[i], run),
-                .payload = row->payload,
-        };
-        if (kind == RULE_TARGET_TOPIC && !topic_is_valid(outputs[i].text)) {
-            row->reason = "the target topic is empty or holds a wildcard";
-            return false;
-        }
+        outputs[i] = fill_output(&targets[i], &templates[i], run, row);
+        outputs[i].target = (uint32_t)i;
     }
     row->outputs = outputs;
     row->output_count = count;
-    return true;
 }
 
 static enum rule_verdict
@@ -517,7 +564,8 @@ finish_row(const struct rule *rule, struct run *run, const struct buf *text, str
         row->payload = buf_bytes(text);
         row->payload_is_json = true;
     }
-    return fill_outputs(rule, run, row) ? RULE_MATCHED : RULE_FAILED;
+    fill_outputs(rule->info.targets, rule->templates, rule->info.target_count, run, row);
+    return RULE_MATCHED;
 }
 
 enum { ROW_ROOM = 64 };
@@ -551,4 +599,24 @@ rule_run(const struct rule *rule, struct rule_message *message, struct rule_row 
         return RULE_FAILED;
     }
     never("all verdicts are listed");
+}
+
+void
+rule_run_error(const struct rule *rule, struct rule_message *message,
+               const struct rule_failure *failures, size_t failure_count, struct rule_row *out)
+{
+    struct value variables[VARIABLES_MAX];
+    struct run run = {
+            .message = message,
+            .arena = message->arena,
+            .variables = variables,
+            .salt = rule->salt,
+            .version_2015 = rule->version_2015,
+    };
+    struct buf text = {.arena = message->arena};
+    error_action_write(&text, rule->info.name, message, failures, failure_count);
+    *out = (struct rule_row){.payload = buf_bytes(&text), .payload_is_json = true};
+    query_set_variables(rule->query, &run);
+    fill_outputs(rule->info.error_targets, rule->error_templates, rule->info.error_target_count,
+                 &run, out);
 }

@@ -9,7 +9,7 @@
  * "AWS IoT SQL reference"), in statements ended by ';':
  *
  *   INSERT INTO 'topic/${template}', table_name, ...  SELECT ... FROM 'filter' [WHERE ...];
- *   CREATE RULE name [WITH ('option' = 'value', ...)] AS INSERT INTO ... ;
+ *   CREATE RULE name [WITH ('on_error' = 'topic or table')] AS INSERT INTO ... ;
  *   CREATE TABLE name [(column TYPE, ...)] WITH ('connector' = 'driver', 'option' = 'value', ...);
  *   CREATE FUNCTION name AS 'source.c' LANGUAGE C [WITH ('option' = 'value', ...)];
  *
@@ -118,6 +118,9 @@ struct rule_info {
     enum rule_source_kind source_kind;
     struct bytes source; /* topic filter or relation name; empty: none */
     struct diag_place source_place;
+    /* Where the rule's error action sends: rule_run_error(). 'on_error' = '...' of SQL */
+    const struct rule_target *error_targets;
+    size_t error_target_count; /* 0: the rule has none */
     const struct rule_option *options; /* of CREATE RULE ... WITH */
     size_t option_count;
     struct bytes text; /* the statement as written */
@@ -214,5 +217,21 @@ bool rule_message_is_json(struct rule_message *message, const char **reason);
 
 enum rule_verdict rule_run(const struct rule *rule, struct rule_message *message,
                            struct rule_row *out);
+
+/* One target that could not be served, as the error action tells it. */
+struct rule_failure {
+    struct bytes action;   /* "RepublishAction", "HttpAction", ... */
+    struct bytes resource; /* topic, table, URL, ... */
+    struct bytes message;  /* why, one sentence */
+};
+
+/*
+ * Runs the rule's error action: `message` is the original one, `failures` what became of its
+ * targets. Gives one output an error target, with the payload of error_action.h; outputs have a
+ * `failure` as those of rule_run(). Templates see the original message.
+ */
+void rule_run_error(const struct rule *rule, struct rule_message *message,
+                    const struct rule_failure *failures, size_t failure_count,
+                    struct rule_row *out);
 
 #endif

@@ -174,6 +174,14 @@ mistakes_are_met_with_advice(void **state)
                       "              ^~~~~\n"
                       "  hint: a topic is not empty and has no '+' and '#'; ${topic(2)} takes a "
                       "level from the message's topic\n");
+    assert_complaints("CREATE RULE r WITH ('on_error' = 'e/#') AS INSERT INTO 'a' SELECT a FROM 't'",
+                      false,
+                      "hot.sql:1:34: error: nobody can publish to this topic\n"
+                      "  CREATE RULE r WITH ('on_error' = 'e/#') AS INSERT INTO 'a' SELECT a FROM "
+                      "'t'\n"
+                      "                                   ^~~~~\n"
+                      "  hint: a topic is not empty and has no '+' and '#'; ${topic(2)} takes a "
+                      "level from the message's topic\n");
     assert_complaints("INSERT INTO 'a/${uper(b)}' SELECT a FROM 't'", false,
                       "hot.sql:1:18: error: unknown function 'uper'\n"
                       "  INSERT INTO 'a/${uper(b)}' SELECT a FROM 't'\n"
@@ -293,7 +301,10 @@ ran(const char *target, const char *query, struct bytes topic, struct bytes payl
     buf_clear(&out);
     buf_append_string(&out, names[verdict]);
     if (verdict == RULE_MATCHED) {
-        buf_printf(&out, " %.*s -> %.*s%s", BYTES_ARG(row.payload), BYTES_ARG(row.outputs[0].text),
+        const struct rule_output *output = &row.outputs[0];
+        bool has_failed = output->failure.size > 0;
+        buf_printf(&out, " %.*s -> %s%.*s%s", BYTES_ARG(row.payload), has_failed ? "failure: " : "",
+                   BYTES_ARG(has_failed ? output->failure : output->text),
                    row.payload_is_json ? "" : " (raw)");
     } else if (verdict == RULE_FAILED) {
         buf_printf(&out, ": %s", row.reason);
@@ -438,8 +449,10 @@ targets_are_filled_in(void **state)
             {"'${concat(\"a\", \"}\")}'", "matched {} -> a}"},
             {"'${replace(topic(), ''/'', ''-'')}'", "matched {} -> a-b-c"},
             {"'x/${missing}'", "matched {} -> x/"},
-            {"'${missing}'", "failed: the target topic is empty or holds a wildcard"},
-            {"'x/${plus}'", "failed: the target topic is empty or holds a wildcard"},
+            {"'${missing}'", "matched {} -> failure: the target topic is empty or holds a "
+                            "wildcard"},
+            {"'x/${plus}'", "matched {} -> failure: the target topic is empty or holds a "
+                            "wildcard"},
             {"'$$aws/things/x'", "matched {} -> $aws/things/x"},
             {"'$aws/things/${n}'", "matched {} -> $aws/things/7"},
             {"'a$b/${{\"k\": n}.k}'", "matched {} -> a$b/7"},
@@ -451,6 +464,51 @@ targets_are_filled_in(void **state)
         assert_string_equal(actual, cases[i].expected);
         free(actual);
     }
+}
+
+static const char DOCUMENTED_ERROR[] =
+        "{\"ruleName\":\"hot\",\"topic\":\"a/7\",\"cloudwatchTraceId\":\"7e14\","
+        "\"clientId\":\"c1\",\"base64OriginalPayload\":\"eyJhIjoxfQ==\","
+        "\"failures\":[{\"failedAction\":\"S3Action\",\"failedResource\":\"bucket\","
+        "\"errorMessage\":\"gone\"},{\"failedAction\":\"HttpAction\","
+        "\"failedResource\":\"http://x\",\"errorMessage\":\"\xEF\xBF\xBD \"}]}";
+
+static void
+an_error_action_sees_the_original_message(void **state)
+{
+    struct rule_file *file = load(
+            "CREATE RULE hot WITH ('on_error' = 'errors/${topic(2)}/${@b}') AS "
+            "INSERT INTO 'out' SET @b = a + 1 SELECT a AS gone FROM 'a/+';"
+            "CREATE RULE t WITH ('on_error' = 'dead_2') AS INSERT INTO 'out' SELECT * FROM 'a';"
+            "CREATE RULE u WITH ('on_error' = '${a}') AS INSERT INTO 'out' SELECT * FROM 'a';"
+            "CREATE RULE w AS INSERT INTO 'out' SELECT * FROM 'a';");
+    struct arena arena = {0};
+    const struct rule_origin origin = {.client_id = BYTES("c1"), .trace_id = BYTES("7e14")};
+    struct rule_message message = {.arena = &arena, .topic = BYTES("a/7"),
+                                   .payload = BYTES("{\"a\":1}"), .origin = &origin};
+    const struct rule_failure failures[] = {
+            {BYTES("S3Action"), BYTES("bucket"), BYTES("gone")},
+            {BYTES("HttpAction"), BYTES("http://x"), BYTES("\xff ")}};
+    struct rule_row row;
+    rule_run_error(file->rules[0], &message, failures, 2, &row);
+    assert_int_equal(row.output_count, 1);
+    assert_bytes(row.outputs[0].text, "errors/7/2");
+    assert_bytes(row.outputs[0].payload, DOCUMENTED_ERROR);
+    assert_true(row.outputs[0].payload_is_json);
+    message.origin = NULL;
+    rule_run_error(file->rules[1], &message, failures, 0, &row);
+    assert_bytes(row.outputs[0].text, "dead_2");
+    assert_bytes(row.payload, "{\"ruleName\":\"t\",\"topic\":\"a/7\",\"cloudwatchTraceId\":\"\","
+                              "\"clientId\":\"n/a\",\"base64OriginalPayload\":\"eyJhIjoxfQ==\","
+                              "\"failures\":[]}");
+    message.payload = BYTES("{\"a\":\"+\"}");
+    message.parsed = NULL;
+    rule_run_error(file->rules[2], &message, failures, 0, &row);
+    assert_bytes(row.outputs[0].failure, "the target topic is empty or holds a wildcard");
+    assert_int_equal(rule_info(file->rules[1])->error_targets[0].kind, RULE_TARGET_RELATION);
+    assert_int_equal(rule_info(file->rules[3])->error_target_count, 0);
+    arena_fini(&arena);
+    rule_file_free(file);
 }
 
 static void
@@ -497,6 +555,7 @@ main(void)
             cmocka_unit_test(payloads_that_are_not_json),
             cmocka_unit_test(patterns_are_bounded_and_groups_are_javas),
             cmocka_unit_test(targets_are_filled_in),
+            cmocka_unit_test(an_error_action_sees_the_original_message),
             cmocka_unit_test(one_message_serves_many_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

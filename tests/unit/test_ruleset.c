@@ -136,9 +136,12 @@ a_new_broken_file_is_left_out(void **state)
     struct buf said = {0};
     put("a.sql", "INSERT INTO 'out' SELECT * FROM 'a/+';");
     put("b.sql", "INSERT INTO nowhere SELECT * FROM 'b/+';");
+    put("tables.sql", "CREATE RULE c WITH ('on_error' = 'nobody') AS "
+                 "INSERT INTO 'out' SELECT * FROM 'c';");
     struct ruleset *ruleset = load(NULL, &report, &said);
-    assert_int_equal(report.broken, 1);
+    assert_int_equal(report.broken, 2);
     assert_int_equal(report.kept, 0);
+    assert_says(&said, "tables.sql:1:34: error: unknown table 'nobody'");
     assert_says(&said, "b.sql:1:13: error: unknown table 'nowhere'");
     assert_true(has_rule(ruleset, "a") && !has_rule(ruleset, "b"));
     ruleset_free(ruleset);
