@@ -6,9 +6,10 @@
  */
 #include "command.h"
 #include "ruleset.h"
+#include "trial.h"
 
-#include "base/calendar.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/os.h"
 
 #include <errno.h>
@@ -17,95 +18,33 @@
 
 enum { TRY_INPUT_MAX_BYTES = 64 * 1024 * 1024 };
 
-struct trial {
-    struct ruleset *ruleset;
-    struct arena arena;
+struct try {
+    struct trial *trial;
+    struct arena arena; /* of one message */
     int64_t now_us;
     uint64_t seed;
+    struct bytes input_name;
     struct bytes topic; /* of every line; empty: the line says it */
+    bool line_is_json;
     uint64_t messages, unmatched, matched, filtered, undefined, failed, not_json;
     struct diag_list diags;
 };
 
-struct input_line {
-    struct bytes topic, payload;
-    int64_t time_us;
-};
-
 static bool
-bad_line(struct trial *trial, size_t number, const char *what, const char *hint)
+parse_line(struct try *try, unsigned number, struct bytes text, struct trial_message *out)
 {
-    struct diag_place place = {.file = arena_printf(&trial->arena, "input line %zu", number)};
-    diag_at(&trial->diags, DIAG_ERROR, &place, "%s", what);
-    diag_hint(&trial->diags, "%s", hint);
-    return false;
-}
-
-static const char LINE_FORMS[] =
-        "a line is `topic payload`, {\"topic\":...,\"payload\":...,\"at\":...}, or with --topic the "
-        "payload alone";
-
-static bool
-parse_at(const struct json *json, uint32_t node, struct arena *arena, int64_t *out_us)
-{
-    int64_t number;
-    if (json->nodes[node].kind == JSON_STRING) {
-        if (!calendar_parse(json_string(json, node, arena), &number)) {
+    if (try->topic.size > 0) {
+        *out = (struct trial_message){.topic = try->topic, .payload = text};
+    } else {
+        struct diag_place place = {
+                .file = try->input_name, .line = number, .column = 1, .source_line = text};
+        if (!trial_message_parse(out, text, &place, &try->arena, &try->diags)) {
             return false;
         }
-        *out_us = number / 1000;
-        return true;
     }
-    if (json->nodes[node].kind == JSON_NUMBER && json_int64(json, node, &number)) {
-        *out_us = number * 1000;
-        return true;
+    if (!out->has_time) {
+        out->time_us = try->now_us;
     }
-    return false;
-}
-
-static bool
-parse_json_line(struct trial *trial, size_t number, struct bytes text, struct input_line *out)
-{
-    struct json json;
-    struct json_error error;
-    if (!json_parse(&json, text, JSON_DEPTH_MAX_DEFAULT, &trial->arena, &error)) {
-        return bad_line(trial, number, error.message, LINE_FORMS);
-    }
-    uint32_t topic = json_member(&json, 0, BYTES("topic"));
-    uint32_t payload = json_member(&json, 0, BYTES("payload"));
-    uint32_t at = json_member(&json, 0, BYTES("at"));
-    if (topic == 0 || json.nodes[topic].kind != JSON_STRING || payload == 0) {
-        return bad_line(trial, number, "no \"topic\" and \"payload\"", LINE_FORMS);
-    }
-    if (at != 0 && !parse_at(&json, at, &trial->arena, &out->time_us)) {
-        return bad_line(trial, number, "\"at\" is not a time",
-                        "write milliseconds since 1970, or text like \"2026-01-31T12:00:00Z\"");
-    }
-    out->topic = json_string(&json, topic, &trial->arena);
-    out->payload = json.nodes[payload].kind == JSON_STRING
-                           ? json_string(&json, payload, &trial->arena)
-                           : json_raw(&json, payload);
-    return true;
-}
-
-static bool
-parse_line(struct trial *trial, size_t number, struct bytes text, struct input_line *out)
-{
-    *out = (struct input_line){.time_us = trial->now_us};
-    if (trial->topic.size > 0) {
-        out->topic = trial->topic;
-        out->payload = text;
-        return true;
-    }
-    if (text.data[0] == '{') {
-        return parse_json_line(trial, number, text, out);
-    }
-    size_t blank = bytes_find(text, ' ');
-    if (blank == text.size) {
-        return bad_line(trial, number, "no payload behind the topic", LINE_FORMS);
-    }
-    out->topic = bytes_slice(text, 0, blank);
-    out->payload = bytes_slice(text, blank + 1, text.size);
     return true;
 }
 
@@ -157,92 +96,72 @@ print_row(const struct rule_row *row)
     buf_fini(&out);
 }
 
-struct try_match {
-    struct trial *trial;
-    struct rule_message message;
-    bool matched_any;
-};
-
 static void
-try_rule(void *context, uint32_t index)
+count_outcome(void *context, struct trial_outcome *outcome)
 {
-    struct try_match *match = context;
-    struct trial *trial = match->trial;
-    const struct ruleset_rule *rule = &trial->ruleset->rules[index];
-    struct rule_row row;
-    match->matched_any = true;
-    switch (rule_run(rule->rule, &match->message, &row)) {
+    struct try *try = context;
+    const char *reason;
+    try->line_is_json = rule_message_is_json(outcome->message, &reason);
+    switch (outcome->verdict) {
     case RULE_MATCHED:
-        trial->matched++;
-        print_row(&row);
+        try->matched++;
+        print_row(&outcome->row);
         return;
     case RULE_FILTERED:
-        trial->filtered++;
+        try->filtered++;
         return;
     case RULE_UNDEFINED:
     case RULE_NOTHING:
-        trial->undefined++;
+        try->undefined++;
         return;
     case RULE_FAILED:
-        trial->failed++;
-        fprintf(stderr, "rule failed: %s\n", row.reason);
+        try->failed++;
+        fprintf(stderr, "rule failed: %s\n", outcome->row.reason);
         return;
     }
     never("rule verdict");
 }
 
 static void
-try_message(struct trial *trial, const struct input_line *line)
+try_message(struct try *try, const struct trial_message *message)
 {
-    struct try_match match = {
-            .trial = trial,
-            .message = {.arena = &trial->arena,
-                        .topic = line->topic,
-                        .payload = line->payload,
-                        .time_us = line->time_us,
-                        .seed = trial->seed + trial->messages},
-    };
-    const char *reason;
-    trial->messages++;
-    topic_trie_match(trial->ruleset->topics, line->topic, try_rule, &match);
-    for (size_t i = 0; i < trial->ruleset->rule_count; i++) {
-        if (trial->ruleset->rules[i].info->source.size == 0) { /* SELECT without FROM */
-            try_rule(&match, (uint32_t)i);
-        }
+    try->messages++;
+    if (trial_run(try->trial, message, &try->arena, count_outcome, try)) {
+        try->not_json += !try->line_is_json;
+    } else {
+        try->unmatched++;
     }
-    trial->unmatched += !match.matched_any;
-    trial->not_json += match.matched_any && !rule_message_is_json(&match.message, &reason);
 }
 
 static void
-try_input(struct trial *trial, struct bytes text)
+try_input(struct try *try, struct bytes text)
 {
     struct bytes rest = text, line;
-    for (size_t number = 1; bytes_split(&rest, '\n', &line); number++) {
-        struct input_line input;
+    for (unsigned number = 1; bytes_split(&rest, '\n', &line); number++) {
+        struct trial_message message;
         if (bytes_ends_with(line, BYTES("\r"))) {
             line.size--;
         }
-        if (line.size > 0 && parse_line(trial, number, line, &input)) {
-            try_message(trial, &input);
+        if (line.size > 0 && parse_line(try, number, line, &message)) {
+            try_message(try, &message);
         }
-        arena_reset(&trial->arena);
+        arena_reset(&try->arena);
     }
 }
 
 static void
-print_summary(const struct trial *trial)
+print_summary(const struct try *try)
 {
-    fprintf(stderr, "%llu messages: %llu rows", (unsigned long long)trial->messages,
-            (unsigned long long)trial->matched);
+    fprintf(stderr, "%llu messages: %llu rows", (unsigned long long)try->messages,
+            (unsigned long long)try->matched);
     const struct {
         uint64_t count;
         const char *what;
-    } parts[] = {{trial->filtered, "filtered (WHERE was false)"},
-                 {trial->undefined, "undefined (a field is missing or of a wrong type)"},
-                 {trial->unmatched, "on other topics"},
-                 {trial->not_json, "not JSON"},
-                 {trial->failed, "failed"}};
+    } parts[] = {{try->filtered, "filtered (WHERE was false)"},
+                 {try->undefined, "undefined (a field is missing or of a wrong type)"},
+                 {try->unmatched, "on other topics"},
+                 {try->not_json, "not JSON"},
+                 {try->failed, "failed"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i].count > 0) {
             fprintf(stderr, ", %llu %s", (unsigned long long)parts[i].count, parts[i].what);
@@ -283,17 +202,11 @@ read_input(const char *path, struct buf *out, struct diag_list *diags)
 static bool
 parse_now(const char *text, int64_t *out_us, struct diag_list *diags)
 {
-    int64_t number;
     if (text == NULL) {
         *out_us = os_posix.wall_us(&os_posix);
         return true;
     }
-    if (bytes_to_int64(bytes_of_string(text), &number)) {
-        *out_us = number * 1000;
-        return true;
-    }
-    if (calendar_parse(bytes_of_string(text), &number)) {
-        *out_us = number / 1000;
+    if (trial_time_parse(bytes_of_string(text), out_us)) {
         return true;
     }
     diag_error(diags, DIAG_INVALID, "'--now %s' is not a time", text);
@@ -301,20 +214,35 @@ parse_now(const char *text, int64_t *out_us, struct diag_list *diags)
     return false;
 }
 
+static struct trial *
+start_trial(const struct ruleset *ruleset, uint64_t seed)
+{
+    const struct rule **rules = mem_new_array(const struct rule *, ruleset->rule_count);
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        rules[i] = ruleset->rules[i].rule;
+    }
+    struct trial *trial = trial_new(rules, ruleset->rule_count, NULL, seed);
+    free(rules);
+    return trial;
+}
+
 static int
-run_trial(struct trial *trial, const char *sql, const char *input_path)
+run_try(struct try *try, const char *sql, const char *input_path)
 {
     struct buf input = {0};
-    bool ready = ruleset_load_text(&trial->ruleset, BYTES("--sql"), bytes_of_string(sql),
-                                   &trial->diags) &&
-                 read_input(input_path, &input, &trial->diags);
-    if (ready) {
-        try_input(trial, buf_bytes(&input));
+    struct ruleset *ruleset = NULL;
+    if (ruleset_load_text(&ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags) &&
+        read_input(input_path, &input, &try->diags)) {
+        try->input_name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
+        try->trial = start_trial(ruleset, try->seed);
+        try_input(try, buf_bytes(&input));
         fflush(stdout); /* rows before the summary, also where both go to one place */
-        print_summary(trial);
+        print_summary(try);
     }
+    trial_free(try->trial);
+    ruleset_free(ruleset);
     buf_fini(&input);
-    return trial->diags.errors == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+    return try->diags.errors == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
 int
@@ -335,22 +263,21 @@ cmd_try(int argc, char **argv)
                             sizeof flags / sizeof *flags, 0, &code)) {
         return code;
     }
-    struct trial trial = {.topic = bytes_of_string(topic)};
+    struct try try = {.topic = bytes_of_string(topic)};
     int64_t seed_number;
     code = EXIT_CODE_USAGE;
     if (sql == NULL) {
-        diag_error(&trial.diags, DIAG_INVALID, "no statement to try");
-        diag_hint(&trial.diags, "headgate try --sql \"SELECT * FROM 'a/b'\" --topic a/b");
+        diag_error(&try.diags, DIAG_INVALID, "no statement to try");
+        diag_hint(&try.diags, "headgate try --sql \"SELECT * FROM 'a/b'\" --topic a/b");
     } else if (!bytes_to_int64(bytes_of_string(seed), &seed_number)) {
-        diag_error(&trial.diags, DIAG_INVALID, "'--seed %s' is not a number", seed);
-    } else if (parse_now(now, &trial.now_us, &trial.diags)) {
-        trial.seed = (uint64_t)seed_number;
-        code = run_trial(&trial, sql, input);
+        diag_error(&try.diags, DIAG_INVALID, "'--seed %s' is not a number", seed);
+    } else if (parse_now(now, &try.now_us, &try.diags)) {
+        try.seed = (uint64_t)seed_number;
+        code = run_try(&try, sql, input);
     }
-    command_print_diags(&trial.diags);
-    ruleset_free(trial.ruleset);
-    arena_fini(&trial.arena);
-    diag_list_fini(&trial.diags);
+    command_print_diags(&try.diags);
+    arena_fini(&try.arena);
+    diag_list_fini(&try.diags);
     command_line_fini(&line);
     return code;
 }
