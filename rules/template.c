@@ -114,7 +114,8 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
     apart.diags_before = 0;
     apart.errors_before = 0;
     apart.lines = line_index_of(compiler->lines.file, text, compiler->scratch);
-    struct token_source source = {compiler->lines.file, text, compiler->comments, {0, 0}};
+    struct token_source source = {
+            .file = compiler->lines.file, .text = text, .comments = compiler->comments};
     bool ok = compile_parts(out, &apart, &source, 0, text, (struct span){0, 0});
     compiler->pool = apart.pool;
     for (size_t i = 0; i < diags.count; i++) {
@@ -137,7 +138,10 @@ template_compile(struct template *out, struct compiler *compiler, struct bytes t
     if (!inside) {
         return compile_apart(out, compiler, arena_copy(compiler->scratch, text), span);
     }
-    struct token_source source = {compiler->lines.file, whole, compiler->comments, {0, 0}};
+    struct token_source source = {.file = compiler->lines.file,
+                                  .text = whole,
+                                  .comments = compiler->comments,
+                                  .origin = compiler->lines.origin};
     return compile_parts(out, compiler, &source, (size_t)(text.data - whole.data), text, span);
 }
 

@@ -45,7 +45,7 @@ query(struct rig *rig, const char *sql)
             .diags = &diags,
             .lines = line_index_of(BYTES("test"), text, &rig->scratch),
     };
-    struct token_source source = {BYTES("test"), text, true, {0, 0}};
+    struct token_source source = {.file = BYTES("test"), .text = text, .comments = true};
     struct parser parser;
     assert_true(parser_init(&parser, &source, DIALECT_TOPIC, &rig->scratch, &diags));
     const struct query *query = compile_query(&compiler, parse_select(&parser));
