@@ -25,6 +25,7 @@ struct try {
     uint64_t seed;
     struct bytes input_name;
     struct bytes topic; /* of every line; empty: the line says it */
+    struct bytes account_id;
     bool line_is_json;
     uint64_t messages, unmatched, matched, filtered, undefined, failed, not_json;
     struct diag_list diags;
@@ -45,6 +46,10 @@ parse_line(struct try *try, unsigned number, struct bytes text, struct trial_mes
     if (!out->has_time) {
         out->time_us = try->now_us;
     }
+    if (out->origin.account_id.data == NULL) {
+        out->origin.account_id = try->account_id;
+    }
+    out->origin.trace_seed = 1;
     return true;
 }
 
@@ -273,6 +278,7 @@ cmd_try(int argc, char **argv)
         diag_error(&try.diags, DIAG_INVALID, "'--seed %s' is not a number", seed);
     } else if (parse_now(now, &try.now_us, &try.diags)) {
         try.seed = (uint64_t)seed_number;
+        try.account_id = bytes_of_string(line.config.account_id);
         code = run_try(&try, sql, input);
     }
     command_print_diags(&try.diags);

@@ -165,6 +165,7 @@ add_input(struct engine *engine, const char *stream, const char *dir, struct sin
     input->stream = bytes_to_string(bytes_of_string(stream));
     input->dir = bytes_to_string(bytes_of_string(dir));
     input->sink = sink;
+    input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
     input->position = committed_position(&engine->committed, bytes_of_string(stream));
     engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
                               sizeof *engine->inputs);

@@ -12,6 +12,7 @@
 #define HEADGATE_ENGINE_H
 
 #include "checkpoint.h"
+#include "message_origin.h"
 #include "ruleset.h"
 #include "sink.h"
 
@@ -33,6 +34,7 @@ struct engine_options {
     const char *data_dir;
     struct engine_source source;
     int64_t checkpoint_interval_ms;
+    struct message_origin_options origin;
     unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
 };
 

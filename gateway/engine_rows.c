@@ -164,6 +164,21 @@ run_matched(void *context, uint32_t rule_index)
     run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
 }
 
+/* What the record's properties say: who it comes from, and how many rules it came through. */
+static void
+read_props(struct run *run)
+{
+    struct arena *arena = &run->engine->arena;
+    struct message_props props;
+    if (message_props_decode(run->record->props, arena, &props)) {
+        struct rule_origin *origin = arena_new(arena, struct rule_origin);
+        *origin = message_origin_of_props(&run->input->origin, &run->engine->options.origin,
+                                          &props, arena);
+        run->message.origin = origin;
+        run->hops = message_hops(&props);
+    }
+}
+
 void
 engine_run_record(struct engine *engine, struct input *input, const struct record *record)
 {
@@ -177,12 +192,11 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
                         .time_us = record->time_us,
                         .seed = record->position,
                         .qos = record->flags & RECORD_QOS,
-                        .depth_max = engine->options.depth_max},
+                        .depth_max = engine->options.depth_max,
+                        .origin = &input->origin},
     };
-    struct message_props props;
-    if (record->props.size > 0 &&
-        message_props_decode(record->props, &engine->arena, &props)) {
-        run.hops = message_hops(&props);
+    if (record->props.size > 0) {
+        read_props(&run);
     }
     const struct ruleset *ruleset = engine->current->ruleset;
     if (input->sink == NULL) {

@@ -20,6 +20,7 @@ struct input {
     char *dir;
     struct sink *sink;   /* the function that emits into it; NULL for received messages */
     struct journal_reader *reader; /* NULL until there is something to read */
+    struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
     int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
     struct log_gate trouble_gate;

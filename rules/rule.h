@@ -164,7 +164,8 @@ struct rule_origin {
     struct bytes client_id;
     struct bytes principal;
     struct bytes source_ip;
-    struct bytes trace_id;
+    struct bytes trace_id; /* absent: made from trace_seed */
+    uint64_t trace_seed;   /* of the stream; 0: the message has no trace id */
 };
 
 /*
@@ -214,6 +215,9 @@ struct rule_row {
 
 /* Whether a message's payload is JSON, and if not why (static text). Parses if needed. */
 bool rule_message_is_json(struct rule_message *message, const char **reason);
+
+/* What traceid() gives, in the message's arena; data NULL: the message has none. */
+struct bytes rule_message_trace_id(const struct rule_message *message);
 
 enum rule_verdict rule_run(const struct rule *rule, struct rule_message *message,
                            struct rule_row *out);
