@@ -402,6 +402,8 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     check(engine->wake_fd >= 0);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->swapped, NULL);
+    pthread_mutex_init(&engine->watch_lock, NULL);
+    engine->recent = recent_new();
     add_input(engine, "mqtt", options->source.dir, NULL);
     *out = engine;
     return true;
@@ -501,6 +503,21 @@ engine_stats(struct engine *engine, struct engine_stats *out)
 }
 
 void
+engine_explain(struct engine *engine, const struct ruleset_rule *rule, struct arena *arena,
+               struct explain_report *out)
+{
+    pthread_mutex_lock(&engine->watch_lock);
+    explain_report(rule->watch->explain, rule->info, arena, out);
+    pthread_mutex_unlock(&engine->watch_lock);
+}
+
+struct recent_topic *
+engine_recent_topics(struct engine *engine, struct arena *arena, size_t *count)
+{
+    return recent_list(engine->recent, arena, count);
+}
+
+void
 engine_stop(struct engine *engine)
 {
     if (!engine->started) {
@@ -542,6 +559,8 @@ engine_free(struct engine *engine)
     arena_fini(&engine->committed_arena);
     close(engine->wake_fd);
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->watch_lock);
+    recent_free(engine->recent);
     pthread_cond_destroy(&engine->swapped);
     free(engine);
 }

@@ -46,6 +46,9 @@ note_failure(struct run *run, const struct ruleset_rule *rule, const char *reaso
     const struct os *os = run->engine->options.os;
     struct log_gate *gate = &run->input->failure_gate;
     count(&rule->counters->failed);
+    pthread_mutex_lock(&run->engine->watch_lock);
+    explain_failure(rule->watch->explain, reason);
+    pthread_mutex_unlock(&run->engine->watch_lock);
     if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
                   "line",
@@ -127,6 +130,19 @@ note_unreadable(struct run *run, const struct ruleset_rule *rule)
     }
 }
 
+/* Every message is counted; a few are looked at closely, for whoever asks why. */
+static void
+watch(struct run *run, const struct ruleset_rule *rule, enum rule_verdict verdict,
+      const struct rule_row *row)
+{
+    struct explain *explain = rule->watch->explain;
+    if (explain_count(explain, &run->message, verdict, row)) {
+        pthread_mutex_lock(&run->engine->watch_lock);
+        explain_look(explain, rule->info, &run->message, verdict, row);
+        pthread_mutex_unlock(&run->engine->watch_lock);
+    }
+}
+
 static void
 run_rule(struct run *run, const struct ruleset_rule *rule)
 {
@@ -134,6 +150,7 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
     struct rule_row row;
     count(&counters->messages);
     enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
+    watch(run, rule, verdict, &row);
     check_json(run);
     if (run->not_json != NULL) {
         count(&counters->not_json);
@@ -200,6 +217,7 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
     }
     const struct ruleset *ruleset = engine->current->ruleset;
     if (input->sink == NULL) {
+        recent_note(engine->recent, record->topic, record->time_us);
         topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
         return;
     }

@@ -52,6 +52,9 @@ struct engine {
     bool stopping;
     struct engine_stats stats;
 
+    pthread_mutex_t watch_lock; /* guards what is looked at closely: rule_watch.explain */
+    struct recent *recent;
+
     /* Engine thread only. */
     struct generation *current;
     struct input **inputs;

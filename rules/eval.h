@@ -36,6 +36,7 @@ struct run {
     struct value *variables;      /* SET @name = ..., by index */
     uint64_t salt;                /* of the rule: rules draw different random numbers */
     uint64_t draws;               /* random numbers drawn so far */
+    uint32_t conjunct;            /* which one of WHERE stopped the message, when one did */
     bool version_2015;
 };
 
@@ -122,7 +123,8 @@ struct query {
     uint32_t variable_count;
     const struct node *source;           /* of a nested SELECT */
     struct bytes alias;                  /* FROM x AS alias */
-    const struct node *where;            /* NULL: all pass */
+    const struct node *const *conjuncts; /* of WHERE, from left to right; none: all pass */
+    uint32_t conjunct_count;
     const struct output_item *items;
     uint32_t item_count;
     struct layout layout;                /* of all items but a leading '*' */

@@ -7,6 +7,7 @@
 #include "load.h"
 
 #include "base/mem.h"
+#include "fields.h"
 #include "topic.h"
 
 #include <stdlib.h>
@@ -237,8 +238,12 @@ load_insert(struct loader *loader, const struct statement *statement)
         compiler->source_alias = select->from->alias;
         ok = loader_set_source(loader, &rule->info, select->from);
     }
+    struct fields fields = fields_of(&loader->scratch, compiler->source_alias);
     rule->query = compile_query(compiler, select);
+    compiler->fields = &fields;
     ok = set_targets(loader, rule, statement->targets, statement->target_count) && ok;
+    compiler->fields = NULL;
+    fields_finish(&fields, select, &loader->file->arena, &compiler->lines, &rule->info);
     ok = set_error_target(loader, rule, &statement->options) && ok;
     rule->info.name = statement->name.size > 0 ? keep(loader, statement->name)
                                                : loader_next_name(loader);
@@ -434,7 +439,9 @@ load_sql(struct loader *loader, const struct rule_sql *sql, const struct select 
     struct rule_target *targets = arena_new_array(&loader->file->arena, struct rule_target,
                                                   sql->template_count);
     bool ok = select->from == NULL || loader_set_source(loader, &rule->info, select->from);
+    struct fields fields = fields_of(&loader->scratch, BYTES(""));
     rule->query = compile_query(&loader->compiler, select);
+    loader->compiler.fields = &fields;
     for (size_t i = 0; i < sql->template_count; i++) {
         targets[i].kind = RULE_TARGET_TEXT;
         targets[i].text = arena_copy(&loader->file->arena, sql->templates[i]);
@@ -443,6 +450,8 @@ load_sql(struct loader *loader, const struct rule_sql *sql, const struct select 
                             &templates[i]) &&
              ok;
     }
+    loader->compiler.fields = NULL;
+    fields_finish(&fields, select, &loader->file->arena, &loader->compiler.lines, &rule->info);
     rule->info.targets = targets;
     rule->info.target_count = sql->template_count;
     rule->templates = pool_templates(&loader->compiler.pool, templates, sql->template_count);

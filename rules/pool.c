@@ -273,7 +273,8 @@ pool_query(struct pool *pool, const struct query *draft)
     query->variable_count = draft->variable_count;
     query->source = keep_node(pool, draft->source);
     query->alias = pool_text(pool, draft->alias);
-    query->where = keep_node(pool, draft->where);
+    query->conjuncts = keep_nodes(pool, draft->conjuncts, draft->conjunct_count);
+    query->conjunct_count = draft->conjunct_count;
     query->items = keep_items(pool, draft);
     query->item_count = draft->item_count;
     copy_layout(pool, &draft->layout, &query->layout);

@@ -94,8 +94,10 @@ rule_run(const struct rule *rule, struct rule_message *message, struct rule_row 
     case QUERY_ROW:
         return finish_row(rule, &run, &text, out);
     case QUERY_FILTERED:
+        out->conjunct = run.conjunct;
         return RULE_FILTERED;
     case QUERY_UNDEFINED:
+        out->conjunct = run.conjunct;
         return RULE_UNDEFINED;
     case QUERY_NOTHING:
         return RULE_NOTHING;

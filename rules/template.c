@@ -4,6 +4,8 @@
  */
 #include "compile.h"
 
+#include "fields.h"
+
 /* The offset of the '}' that ends the expression at `at`, or the size. */
 static size_t
 find_end(struct bytes text, size_t at)
@@ -49,6 +51,9 @@ compile_part(struct compiler *compiler, const struct token_source *source)
     const struct expr *expr = parse_expr(&parser);
     if (expr == NULL || !parser_expect(&parser, TOKEN_END, "an operator or '}'")) {
         return NULL;
+    }
+    if (compiler->fields != NULL) {
+        fields_note(compiler->fields, expr, RULE_FIELD_TARGET, NULL);
     }
     return compile_expr(compiler, expr);
 }
