@@ -5,6 +5,7 @@
  * the input's `at` or from --now, so that the same input gives the same output.
  */
 #include "command.h"
+#include "host.h"
 #include "ruleset.h"
 #include "trial.h"
 
@@ -220,13 +221,13 @@ parse_now(const char *text, int64_t *out_us, struct diag_list *diags)
 }
 
 static struct trial *
-start_trial(const struct ruleset *ruleset, uint64_t seed)
+start_trial(const struct ruleset *ruleset, const struct host *host, uint64_t seed)
 {
     const struct rule **rules = mem_new_array(const struct rule *, ruleset->rule_count);
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         rules[i] = ruleset->rules[i].rule;
     }
-    struct trial *trial = trial_new(rules, ruleset->rule_count, NULL, seed);
+    struct trial *trial = trial_new(rules, ruleset->rule_count, &host->rule, seed);
     free(rules);
     return trial;
 }
@@ -236,15 +237,18 @@ run_try(struct try *try, const char *sql, const char *input_path)
 {
     struct buf input = {0};
     struct ruleset *ruleset = NULL;
+    struct host host;
+    host_init(&host, &os_posix);
     if (ruleset_load_text(&ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags) &&
         read_input(input_path, &input, &try->diags)) {
         try->input_name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
-        try->trial = start_trial(ruleset, try->seed);
+        try->trial = start_trial(ruleset, &host, try->seed);
         try_input(try, buf_bytes(&input));
         fflush(stdout); /* rows before the summary, also where both go to one place */
         print_summary(try);
     }
     trial_free(try->trial);
+    host_fini(&host);
     ruleset_free(ruleset);
     buf_fini(&input);
     return try->diags.errors == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;

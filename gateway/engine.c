@@ -404,6 +404,7 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     pthread_cond_init(&engine->swapped, NULL);
     pthread_mutex_init(&engine->watch_lock, NULL);
     engine->recent = recent_new();
+    host_init(&engine->host, options->os);
     add_input(engine, "mqtt", options->source.dir, NULL);
     *out = engine;
     return true;
@@ -555,6 +556,7 @@ engine_free(struct engine *engine)
         free(engine->current);
     }
     free(engine->inputs);
+    host_fini(&engine->host);
     arena_fini(&engine->arena);
     arena_fini(&engine->committed_arena);
     close(engine->wake_fd);

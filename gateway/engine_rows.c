@@ -210,7 +210,8 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
                         .seed = record->position,
                         .qos = record->flags & RECORD_QOS,
                         .depth_max = engine->options.depth_max,
-                        .origin = &input->origin},
+                        .origin = &input->origin,
+                        .host = &engine->host.rule},
     };
     if (record->props.size > 0) {
         read_props(&run);

@@ -6,6 +6,7 @@
 #define HEADGATE_ENGINE_STATE_H
 
 #include "engine.h"
+#include "host.h"
 
 #include "base/log.h"
 #include "store/journal.h"
@@ -60,6 +61,7 @@ struct engine {
     struct input **inputs;
     size_t input_count, input_capacity;
     struct arena arena; /* per batch */
+    struct host host;   /* what rules may ask */
     int64_t committed_at_us; /* monotonic */
     bool moved; /* since the last commit */
     bool hurried; /* the sinks know of the commit that is near */

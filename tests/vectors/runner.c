@@ -13,6 +13,7 @@
  */
 #include "base/base64.h"
 #include "base/json.h"
+#include "host.h"
 #include "rules/rule.h"
 #include "rules/topic.h"
 
@@ -45,6 +46,7 @@ struct vector {
     struct arena arena;
     struct bytes id;
     struct bytes area;
+    const struct rule_host *host;
 };
 
 static struct bytes
@@ -222,6 +224,7 @@ run_rule(struct vector *vector, const struct rule *rule, bool template)
             .time_us = now_us(vector),
             .seed = 7,
             .origin = &origin,
+            .host = vector->host,
     };
     const struct rule_info *info = rule_info(rule);
     bool direct = topic_is_basic_ingest(topic, &name, &rest);
@@ -323,9 +326,10 @@ struct tally {
 };
 
 static void
-run_line(struct bytes line, struct bytes pending, struct tally *tally)
+run_line(struct bytes line, struct bytes pending, const struct rule_host *host,
+         struct tally *tally)
 {
-    struct vector vector = {0};
+    struct vector vector = {.host = host};
     struct json_error error;
     if (!json_parse(&vector.json, line, 1000, &vector.arena, &error)) {
         printf("line is no JSON: %s\n", error.message);
@@ -366,9 +370,11 @@ main(int argc, char **argv)
     struct bytes rest = read_file(argv[2], &arena), line;
     struct bytes pending = argc == 4 ? read_file(argv[3], &arena) : BYTES("");
     struct tally tally = {0};
+    struct host host;
+    host_init(&host, &os_posix);
     while (bytes_split(&rest, '\n', &line)) {
         if (line.size > 0) {
-            run_line(line, pending, &tally);
+            run_line(line, pending, &host.rule, &tally);
         }
     }
     printf("%u passed, %u failed", tally.passed, tally.failed);
@@ -376,6 +382,7 @@ main(int argc, char **argv)
         printf(", %u pending", tally.pending);
     }
     printf("\n");
+    host_fini(&host);
     arena_fini(&arena);
     return tally.failed > 0 || tally.passed == 0;
 }
