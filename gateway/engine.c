@@ -26,7 +26,6 @@
 
 enum {
     BATCH_RECORDS_MAX = 1024,
-    BATCH_ARENA_BYTES_MAX = 4 * 1024 * 1024,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     RETRY_READ_MS = 1000,
     HELD_UP_MS = 20, /* until a full sink is looked at again */
@@ -112,12 +111,12 @@ process_input(struct engine *engine, struct input *input)
     struct diag_list diags = {0};
     size_t records = 0;
     bool more = true, is_read = true;
-    while (more && records < BATCH_RECORDS_MAX &&
-           arena_footprint(&engine->arena) < BATCH_ARENA_BYTES_MAX) {
+    while (more && records < BATCH_RECORDS_MAX) {
         struct record record;
         switch (journal_reader_next(input->reader, tail, &record, &diags)) {
         case JOURNAL_RECORD:
             engine_run_record(engine, input, &record);
+            arena_reset(&engine->arena); /* each record's few KB are in the cache already */
             records++;
             break;
         case JOURNAL_GAP:
@@ -144,7 +143,6 @@ process_input(struct engine *engine, struct input *input)
         engine->stats.position = input->position;
     }
     pthread_mutex_unlock(&engine->lock);
-    arena_reset(&engine->arena);
     diag_list_fini(&diags);
     return records;
 }
@@ -165,7 +163,6 @@ add_input(struct engine *engine, const char *stream, const char *dir, struct sin
     input->stream = bytes_to_string(bytes_of_string(stream));
     input->dir = bytes_to_string(bytes_of_string(dir));
     input->sink = sink;
-    input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
     input->position = committed_position(&engine->committed, bytes_of_string(stream));
     engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
                               sizeof *engine->inputs);
@@ -402,9 +399,6 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     check(engine->wake_fd >= 0);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->swapped, NULL);
-    pthread_mutex_init(&engine->watch_lock, NULL);
-    engine->recent = recent_new();
-    host_init(&engine->host, options->os);
     add_input(engine, "mqtt", options->source.dir, NULL);
     *out = engine;
     return true;
@@ -504,21 +498,6 @@ engine_stats(struct engine *engine, struct engine_stats *out)
 }
 
 void
-engine_explain(struct engine *engine, const struct ruleset_rule *rule, struct arena *arena,
-               struct explain_report *out)
-{
-    pthread_mutex_lock(&engine->watch_lock);
-    explain_report(rule->watch->explain, rule->info, arena, out);
-    pthread_mutex_unlock(&engine->watch_lock);
-}
-
-struct recent_topic *
-engine_recent_topics(struct engine *engine, struct arena *arena, size_t *count)
-{
-    return recent_list(engine->recent, arena, count);
-}
-
-void
 engine_stop(struct engine *engine)
 {
     if (!engine->started) {
@@ -556,13 +535,10 @@ engine_free(struct engine *engine)
         free(engine->current);
     }
     free(engine->inputs);
-    host_fini(&engine->host);
     arena_fini(&engine->arena);
     arena_fini(&engine->committed_arena);
     close(engine->wake_fd);
     pthread_mutex_destroy(&engine->lock);
-    pthread_mutex_destroy(&engine->watch_lock);
-    recent_free(engine->recent);
     pthread_cond_destroy(&engine->swapped);
     free(engine);
 }

@@ -13,7 +13,7 @@ struct arena_block {
     alignas(max_align_t) char data[];
 };
 
-enum { ARENA_BLOCK_MIN_BYTES = 8 * 1024, ARENA_BLOCK_MAX_BYTES = 1024 * 1024 };
+enum { ARENA_BLOCK_MIN_BYTES = 1024, ARENA_BLOCK_MAX_BYTES = 1024 * 1024 };
 
 void
 arena_fini(struct arena *arena)
@@ -57,24 +57,38 @@ arena_reset(struct arena *arena)
     }
 }
 
+static void
+add_block(struct arena *arena, size_t size)
+{
+    size_t wanted = arena->block == NULL ? ARENA_BLOCK_MIN_BYTES : arena->block->size * 2;
+    wanted = wanted > ARENA_BLOCK_MAX_BYTES ? ARENA_BLOCK_MAX_BYTES : wanted;
+    wanted = wanted < size ? size : wanted;
+    struct arena_block *block = mem_alloc(sizeof *block + wanted);
+    block->older = arena->block;
+    block->size = wanted;
+    use_block(arena, block);
+}
+
+void *
+arena_alloc_aligned(struct arena *arena, size_t size, size_t alignment)
+{
+    size_t gap = -(uintptr_t)arena->next & (alignment - 1);
+    size_t needed;
+    check(!__builtin_add_overflow(size, gap, &needed));
+    if (arena->block == NULL || needed > (size_t)(arena->end - arena->next)) {
+        check(!__builtin_add_overflow(size, alignment - 1, &needed));
+        add_block(arena, needed);
+        gap = -(uintptr_t)arena->next & (alignment - 1);
+    }
+    char *memory = arena->next + gap;
+    arena->next = memory + size;
+    return memory;
+}
+
 void *
 arena_alloc(struct arena *arena, size_t size)
 {
-    size_t aligned;
-    check(!__builtin_add_overflow(size, alignof(max_align_t) - 1, &aligned));
-    aligned &= ~(alignof(max_align_t) - 1);
-    if (arena->block == NULL || aligned > (size_t)(arena->end - arena->next)) {
-        size_t wanted = arena->block == NULL ? ARENA_BLOCK_MIN_BYTES : arena->block->size * 2;
-        wanted = wanted > ARENA_BLOCK_MAX_BYTES ? ARENA_BLOCK_MAX_BYTES : wanted;
-        wanted = wanted < aligned ? aligned : wanted;
-        struct arena_block *block = mem_alloc(sizeof *block + wanted);
-        block->older = arena->block;
-        block->size = wanted;
-        use_block(arena, block);
-    }
-    void *memory = arena->next;
-    arena->next += aligned;
-    return memory;
+    return arena_alloc_aligned(arena, size, alignof(max_align_t));
 }
 
 void *
@@ -88,7 +102,7 @@ arena_alloc_zeroed(struct arena *arena, size_t count, size_t size)
 struct bytes
 arena_copy(struct arena *arena, struct bytes bytes)
 {
-    char *copy = arena_alloc(arena, bytes.size + 1);
+    char *copy = arena_alloc_aligned(arena, bytes.size + 1, 1);
     if (bytes.size > 0) {
         memcpy(copy, bytes.data, bytes.size);
     }
@@ -105,7 +119,7 @@ arena_printf(struct arena *arena, const char *format, ...)
     int size = vsnprintf(NULL, 0, format, args);
     va_end(args);
     check(size >= 0);
-    char *text = arena_alloc(arena, (size_t)size + 1);
+    char *text = arena_alloc_aligned(arena, (size_t)size + 1, 1);
     vsnprintf(text, (size_t)size + 1, format, again);
     va_end(again);
     return bytes_of(text, (size_t)size);

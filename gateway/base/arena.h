@@ -1,8 +1,8 @@
 /*
- * Memory that is given back all at once: one arena per batch, per rule set, per query.
+ * Memory that is given back all at once: one arena for a message, a rule file, a query.
  *
  * arena_alloc() moves a pointer; arena_reset() makes all of it free again and keeps the largest
- * block, so that a steady stream of batches calls malloc never. Not thread-safe: an arena belongs
+ * block, so that a steady stream of messages calls malloc never. Not thread-safe: an arena belongs
  * to one thread.
  */
 #ifndef HEADGATE_BASE_ARENA_H
@@ -34,10 +34,14 @@ void *arena_alloc_zeroed(struct arena *arena, size_t count, size_t size)
 #define arena_new_array(arena, type, count) \
     ((type *)arena_alloc_zeroed((arena), (count), sizeof(type)))
 
-/* A copy of the bytes, NUL-terminated behind its size. */
+/* Uninitialised, at a multiple of `alignment`, a power of two: 1 for texts. */
+void *arena_alloc_aligned(struct arena *arena, size_t size, size_t alignment)
+        __attribute__((returns_nonnull));
+
+/* A copy of the bytes, NUL-terminated behind its size, not aligned. */
 struct bytes arena_copy(struct arena *arena, struct bytes bytes);
 
-/* Formatted text, NUL-terminated behind its size. */
+/* Formatted text, not aligned, NUL-terminated behind its size. */
 struct bytes arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Bytes held by the arena's blocks: for limits and metrics. */

@@ -22,10 +22,10 @@ grow_in_arena(struct buf *buf, size_t capacity)
     size_t more = capacity - buf->capacity;
     bool newest = buf->data != NULL && buf->data + buf->capacity == arena->next;
     if (newest && more <= (size_t)(arena->end - arena->next)) {
-        arena_alloc(arena, more);
+        arena_alloc_aligned(arena, more, 1);
         return;
     }
-    char *data = arena_alloc(arena, capacity);
+    char *data = arena_alloc_aligned(arena, capacity, 1);
     if (buf->size > 0) {
         memcpy(data, buf->data, buf->size);
     }
