@@ -1,18 +1,22 @@
 /*
  * The trie has a node for each beginning that filters share. The children of all nodes are in one
- * hash table, keyed by (node, level text), so that a node with ten thousand children costs the same
- * as one with two; '+' is a link of its own. Three chains of indices hang on a node: filters that
- * end there, filters that end with '#' there, and a few tails: filters that nobody shares from here
- * on, with the rest of their text, which is matched as it is. When a node gets too many tails they
- * move one level down.
+ * hash table of edges, keyed by (node, level text), so that a node with ten thousand children costs
+ * the same as one with two; '+' is a link of its own. A beginning that only one filter has is no
+ * node: its edge is a leaf, with the index and the rest of the filter's text, which is matched as
+ * it is. Two chains of indices hang on a node: filters that end there, and filters that end with
+ * '#' there.
  *
- *   a/+/c -> 1, a/# -> 2, a/b/c/d -> 3       (0) -a-> (1) [#: 2] [tails: +/c 1, b/c/d 3]
+ *   a/+/c -> 1, a/# -> 2, a/b/c/d -> 3       (0) -a-> (1) [#: 2] -+-> (2) -c-> leaf 1
+ *                                                          -b-> leaf 3, rest c/d
  *
  * A match walks at most two children a level ('+' and the text), depth bounded by the filters.
+ * What counts with many filters is memory: an edge is half a cache line and never lies across two,
+ * so that most topics cost one access that no cache foresees. Equal rests have one text.
  */
 #include "topic.h"
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -107,37 +111,40 @@ topic_is_basic_ingest(struct bytes topic, struct bytes *rule, struct bytes *rest
 
 /* ---- the trie ---- */
 
-enum { NONE = 0, EDGES_MIN = 16, TAILS_MAX = 4 };
+enum { NONE = 0, EDGES_MIN = 16 };
 
 struct trie_node {
     uint32_t plus; /* the child for '+', or NONE (the root is nobody's child) */
     uint32_t ends; /* chain of indices whose filter ends here, or NONE */
     uint32_t hash; /* chain of indices whose filter goes on with '#' and ends */
-    uint32_t tails; /* chain of indices whose filter goes on with `rest` */
 };
 
 enum { SHORT_LEVEL_BYTES = sizeof(char *) };
 
 struct trie_edge {
     uint32_t parent;
-    uint32_t child; /* NONE: an empty place of the table */
     uint32_t hash;
-    uint32_t size;
+    uint32_t to; /* a node; of a leaf the index. NONE and no rest: an empty place of the table */
+    uint16_t size;
+    uint16_t rest_size;
+    const char *rest; /* of a leaf: what follows the level, or ENDED; else NULL */
     union {
         const char *level;
-        char short_level[SHORT_LEVEL_BYTES]; /* when it fits: saves a cache miss */
+        char short_level[SHORT_LEVEL_BYTES]; /* when it fits */
     };
 };
 
+/* The rest of a filter that ends with the level. (An empty rest is one more, empty level.) */
+static const char ENDED[] = "";
+
 struct trie_link {
-    const char *rest; /* of tails */
-    uint32_t rest_size;
     uint32_t index;
     uint32_t next;
 };
 
 struct topic_trie {
-    struct arena arena; /* the texts of levels */
+    struct arena arena; /* the texts of levels and rests */
+    struct map rests;   /* text -> itself in the arena */
     struct trie_node *nodes;
     size_t node_count, node_capacity;
     struct trie_link *links; /* from 1: 0 is NONE */
@@ -156,7 +163,7 @@ topic_trie_new(void)
     trie->links = mem_grow(NULL, 0, &trie->link_capacity, sizeof *trie->links);
     trie->link_count = 1;
     trie->edge_capacity = EDGES_MIN;
-    trie->edges = mem_new_array(struct trie_edge, EDGES_MIN);
+    trie->edges = mem_new_lines(struct trie_edge, EDGES_MIN);
     return trie;
 }
 
@@ -165,6 +172,7 @@ topic_trie_free(struct topic_trie *trie)
 {
     if (trie != NULL) {
         arena_fini(&trie->arena);
+        map_fini(&trie->rests);
         free(trie->nodes);
         free(trie->links);
         free(trie->edges);
@@ -175,8 +183,9 @@ topic_trie_free(struct topic_trie *trie)
 size_t
 topic_trie_footprint(const struct topic_trie *trie)
 {
-    return arena_footprint(&trie->arena) + trie->node_capacity * sizeof *trie->nodes +
-           trie->link_capacity * sizeof *trie->links + trie->edge_capacity * sizeof *trie->edges;
+    return arena_footprint(&trie->arena) + map_footprint(&trie->rests) +
+           trie->node_capacity * sizeof *trie->nodes + trie->link_capacity * sizeof *trie->links +
+           trie->edge_capacity * sizeof *trie->edges;
 }
 
 /* FNV-1a, over the parent too. */
@@ -188,6 +197,19 @@ hash_of(uint32_t parent, struct bytes level)
         hash = (hash ^ (unsigned char)level.data[i]) * UINT32_C(16777619);
     }
     return hash ^ hash >> 15;
+}
+
+static bool
+edge_is_empty(const struct trie_edge *edge)
+{
+    return edge->to == NONE && edge->rest == NULL;
+}
+
+/* What follows the level of a leaf: nothing is data NULL, as bytes_split() leaves it. */
+static struct bytes
+leaf_rest(const struct trie_edge *edge)
+{
+    return bytes_of(edge->rest == ENDED ? NULL : edge->rest, edge->rest_size);
 }
 
 static struct bytes
@@ -204,7 +226,7 @@ find_edge(const struct topic_trie *trie, uint32_t parent, struct bytes level, ui
     size_t mask = trie->edge_capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct trie_edge *edge = &trie->edges[i];
-        bool same = edge->child == NONE ||
+        bool same = edge_is_empty(edge) ||
                     (edge->hash == hash && edge->parent == parent &&
                      bytes_equal(edge_level(edge), level));
         if (same) {
@@ -219,9 +241,9 @@ grow_edges(struct topic_trie *trie)
     struct trie_edge *old = trie->edges;
     size_t old_capacity = trie->edge_capacity;
     trie->edge_capacity *= 2;
-    trie->edges = mem_new_array(struct trie_edge, trie->edge_capacity);
+    trie->edges = mem_new_lines(struct trie_edge, trie->edge_capacity);
     for (size_t i = 0; i < old_capacity; i++) {
-        if (old[i].child != NONE) {
+        if (!edge_is_empty(&old[i])) {
             *find_edge(trie, old[i].parent, edge_level(&old[i]), old[i].hash) = old[i];
         }
     }
@@ -237,109 +259,109 @@ add_node(struct topic_trie *trie)
     return (uint32_t)trie->node_count++;
 }
 
-/* The child for a level, or NONE. */
-static uint32_t
-find_child(const struct topic_trie *trie, uint32_t parent, struct bytes level)
+/* The edge for a level, made empty when there is none: then the caller fills it. */
+static struct trie_edge *
+find_or_add_edge(struct topic_trie *trie, uint32_t parent, struct bytes level)
 {
-    if (is_wildcard(level, '+')) {
-        return trie->nodes[parent].plus;
-    }
-    return find_edge(trie, parent, level, hash_of(parent, level))->child;
-}
-
-static uint32_t
-add_child(struct topic_trie *trie, uint32_t parent, struct bytes level)
-{
-    uint32_t child = add_node(trie);
-    if (is_wildcard(level, '+')) {
-        trie->nodes[parent].plus = child;
-        return child;
-    }
-    if ((trie->edge_count + 1) * 2 > trie->edge_capacity) {
+    if ((trie->edge_count + 1) * 4 > trie->edge_capacity * 3) {
         grow_edges(trie);
     }
     uint32_t hash = hash_of(parent, level);
     struct trie_edge *edge = find_edge(trie, parent, level, hash);
-    *edge = (struct trie_edge){
-            .parent = parent, .child = child, .hash = hash, .size = (uint32_t)level.size};
-    if (level.size <= SHORT_LEVEL_BYTES) {
-        memcpy(edge->short_level, level.data, level.size);
-    } else {
-        edge->level = arena_copy(&trie->arena, level).data;
+    if (edge_is_empty(edge)) {
+        *edge = (struct trie_edge){
+                .parent = parent, .hash = hash, .size = (uint16_t)level.size};
+        if (level.size <= SHORT_LEVEL_BYTES) {
+            memcpy(edge->short_level, level.data, level.size);
+        } else {
+            edge->level = arena_copy(&trie->arena, level).data;
+        }
+        trie->edge_count++;
     }
-    trie->edge_count++;
-    return child;
+    return edge;
 }
 
 static void
-add_link(struct topic_trie *trie, uint32_t *chain_of_node, struct trie_link link)
+add_link(struct topic_trie *trie, uint32_t *chain_of_node, uint32_t index)
 {
-    link.next = *chain_of_node;
+    struct trie_link link = {index, *chain_of_node};
     *chain_of_node = (uint32_t)trie->link_count;
     trie->links = mem_grow(trie->links, trie->link_count, &trie->link_capacity,
                            sizeof *trie->links);
     trie->links[trie->link_count++] = link;
 }
 
-static unsigned
-chain_length(const struct topic_trie *trie, uint32_t link)
+static void
+make_leaf(struct topic_trie *trie, struct trie_edge *edge, struct bytes rest, uint32_t index)
 {
-    unsigned length = 0;
-    for (; link != NONE; link = trie->links[link].next) {
-        length++;
+    edge->to = index;
+    edge->rest = ENDED;
+    edge->rest_size = (uint16_t)rest.size;
+    if (rest.data == NULL) {
+        return;
     }
-    return length;
+    edge->rest = map_find(&trie->rests, rest);
+    if (edge->rest == NULL) {
+        struct bytes copy = arena_copy(&trie->arena, rest);
+        map_put(&trie->rests, copy, (void *)(uintptr_t)copy.data);
+        edge->rest = copy.data;
+    }
 }
 
 static void add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t index);
 
-/* Moves a node's tails one level down. Their links stay behind unused. */
-static void
-move_tails_down(struct topic_trie *trie, uint32_t node)
+/* A second filter passes here: the leaf becomes a node, with what it held below. */
+static uint32_t
+open_leaf(struct topic_trie *trie, struct trie_edge *edge)
 {
-    uint32_t link = trie->nodes[node].tails;
-    trie->nodes[node].tails = NONE;
-    while (link != NONE) {
-        struct trie_link tail = trie->links[link];
-        struct bytes rest = bytes_of(tail.rest, tail.rest_size), level;
-        bytes_split(&rest, '/', &level);
-        uint32_t child = find_child(trie, node, level);
-        child = child == NONE ? add_child(trie, node, level) : child;
-        add_from(trie, child, rest, tail.index);
-        link = tail.next;
-    }
+    struct bytes rest = leaf_rest(edge);
+    uint32_t index = edge->to;
+    uint32_t node = add_node(trie);
+    edge->to = node;
+    edge->rest = NULL;
+    edge->rest_size = 0;
+    add_from(trie, node, rest, index); /* the edges may have moved now */
+    return node;
 }
 
-/* `rest` lives in the trie's arena. */
+static uint32_t
+child_for_plus(struct topic_trie *trie, uint32_t node)
+{
+    if (trie->nodes[node].plus == NONE) {
+        uint32_t child = add_node(trie);
+        trie->nodes[node].plus = child;
+    }
+    return trie->nodes[node].plus;
+}
+
+/* Adds the rest of a filter; data NULL: it ends at the node. */
 static void
 add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t index)
 {
-    struct trie_link link = {rest.data, (uint32_t)rest.size, index, NONE};
     struct bytes level;
     while (bytes_split(&rest, '/', &level)) {
         if (is_wildcard(level, '#')) {
-            add_link(trie, &trie->nodes[node].hash, link);
+            add_link(trie, &trie->nodes[node].hash, index);
             return;
         }
-        uint32_t child = find_child(trie, node, level);
-        if (child == NONE) {
-            add_link(trie, &trie->nodes[node].tails, link);
-            if (chain_length(trie, trie->nodes[node].tails) > TAILS_MAX) {
-                move_tails_down(trie, node);
-            }
+        if (is_wildcard(level, '+')) {
+            node = child_for_plus(trie, node);
+            continue;
+        }
+        struct trie_edge *edge = find_or_add_edge(trie, node, level);
+        if (edge_is_empty(edge)) {
+            make_leaf(trie, edge, rest, index);
             return;
         }
-        node = child;
-        link.rest = rest.data;
-        link.rest_size = (uint32_t)rest.size;
+        node = edge->rest != NULL ? open_leaf(trie, edge) : edge->to;
     }
-    add_link(trie, &trie->nodes[node].ends, link);
+    add_link(trie, &trie->nodes[node].ends, index);
 }
 
 void
 topic_trie_add(struct topic_trie *trie, struct bytes filter, uint32_t index)
 {
-    add_from(trie, 0, arena_copy(&trie->arena, filter), index);
+    add_from(trie, 0, filter, index);
 }
 
 struct match {
@@ -356,17 +378,16 @@ report_chain(const struct match *match, uint32_t link)
     }
 }
 
+/* Equal texts match, whatever wildcards they hold: most rests are found so. */
 static void
-match_tails(const struct match *match, uint32_t at, struct bytes topic)
+match_leaf(const struct match *match, const struct trie_edge *edge, struct bytes topic)
 {
-    uint32_t link = match->trie->nodes[at].tails;
-    while (link != NONE) {
-        const struct trie_link *tail = &match->trie->links[link];
-        struct bytes rest = bytes_of(tail->rest, tail->rest_size);
-        if (at == 0 ? topic_match(rest, topic) : match_levels(rest, topic)) {
-            match->found(match->context, tail->index);
-        }
-        link = tail->next;
+    struct bytes rest = leaf_rest(edge);
+    bool matches = rest.data == NULL || topic.data == NULL
+                           ? rest.data == topic.data
+                           : bytes_equal(rest, topic) || match_levels(rest, topic);
+    if (matches) {
+        match->found(match->context, edge->to);
     }
 }
 
@@ -380,7 +401,6 @@ match_from(const struct match *match, uint32_t at, struct bytes topic, bool wild
         report_chain(match, node->ends);
         return;
     }
-    match_tails(match, at, topic);
     bytes_split(&topic, '/', &level);
     if (wild) {
         report_chain(match, node->hash);
@@ -389,8 +409,10 @@ match_from(const struct match *match, uint32_t at, struct bytes topic, bool wild
         }
     }
     const struct trie_edge *edge = find_edge(match->trie, at, level, hash_of(at, level));
-    if (edge->child != NONE) {
-        match_from(match, edge->child, topic, true);
+    if (edge->rest != NULL) {
+        match_leaf(match, edge, topic);
+    } else if (edge->to != NONE) {
+        match_from(match, edge->to, topic, true);
     }
 }
 

@@ -128,3 +128,9 @@ map_next(const struct map *map, size_t *cursor, struct bytes *key, void **value)
     }
     return false;
 }
+
+size_t
+map_footprint(const struct map *map)
+{
+    return map->capacity * sizeof *map->slots;
+}

@@ -32,6 +32,9 @@ void *map_remove(struct map *map, struct bytes key);
 /* The next entry at or behind `*cursor` (start with 0), in no order; false at the end. */
 bool map_next(const struct map *map, size_t *cursor, struct bytes *key, void **value);
 
+/* Bytes of the table, without the keys. */
+size_t map_footprint(const struct map *map);
+
 uint64_t map_hash(struct bytes key);
 
 #endif

@@ -3,6 +3,9 @@
 #include "check.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { LINE_BYTES = 64 };
 
 void *
 mem_alloc(size_t size)
@@ -18,6 +21,18 @@ mem_alloc_zeroed(size_t count, size_t size)
     void *memory = calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
     check(memory != NULL && "out of memory");
     return memory;
+}
+
+void *
+mem_alloc_lines(size_t count, size_t size)
+{
+    size_t total;
+    check(!__builtin_mul_overflow(count, size, &total) &&
+          !__builtin_add_overflow(total, LINE_BYTES, &total));
+    total &= ~(size_t)(LINE_BYTES - 1);
+    void *memory = aligned_alloc(LINE_BYTES, total);
+    check(memory != NULL && "out of memory");
+    return memset(memory, 0, total);
 }
 
 void *

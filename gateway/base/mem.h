@@ -22,6 +22,10 @@ void *mem_realloc(void *old, size_t size) __attribute__((returns_nonnull));
 #define mem_new(type) ((type *)mem_alloc_zeroed(1, sizeof(type)))
 #define mem_new_array(type, count) ((type *)mem_alloc_zeroed((count), sizeof(type)))
 
+/* The same for tables that are looked up at random: begins at a cache line. Free with free(). */
+void *mem_alloc_lines(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+#define mem_new_lines(type, count) ((type *)mem_alloc_lines((count), sizeof(type)))
+
 /*
  * Makes room for one more element in a growing array: `capacity` doubles when `count` has reached
  * it. Use: items = mem_grow(items, count, &capacity, sizeof *items); items[count++] = ...
