@@ -409,9 +409,11 @@ compile_select(struct compiler *compiler, const struct expr *expr, node_fn *eval
         return refuse(compiler, expr, "a nested SELECT reads a member of the payload",
                       "(SELECT ... FROM member)");
     }
-    struct node *node = compiler_node(compiler, eval, NODE_QUERY, 0);
+    struct node *node = compiler_node(compiler, eval, NODE_QUERY, 1);
+    node->items[0] = compile_expr(compiler, select->from->expr);
+    node->alias = select->from->alias;
     node->query = compile_subquery(compiler, select);
-    return node->query == NULL ? NULL : node;
+    return node->items[0] == NULL || node->query == NULL ? NULL : node;
 }
 
 /* ---- all kinds ---- */

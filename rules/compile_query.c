@@ -3,8 +3,6 @@
  */
 #include "compile.h"
 
-#include "fields.h"
-
 /* ---- names of members ---- */
 
 /* What a member without AS is called: the last name of a path, the name of a function. */
@@ -259,52 +257,29 @@ refuse_table_clauses(struct compiler *compiler, const struct select *select)
     return false;
 }
 
-/*
- * a AND b AND c is asked from left to right until one is not true, and that one's value is the
- * whole's: so each can be a node of its own, and which one stopped a message is known for nothing.
- */
-static bool
-compile_where(struct compiler *compiler, const struct expr *where, struct query *query)
-{
-    if (where == NULL) {
-        return true;
-    }
-    size_t count;
-    const struct expr *const *conjuncts = conjuncts_of(where, compiler->scratch, &count);
-    const struct node **nodes = arena_new_array(compiler->scratch, const struct node *, count);
-    bool ok = true;
-    for (size_t i = 0; i < count; i++) {
-        nodes[i] = compile_expr(compiler, conjuncts[i]);
-        ok = ok && nodes[i] != NULL;
-    }
-    query->conjuncts = nodes;
-    query->conjunct_count = (uint32_t)count;
-    return ok;
-}
-
 const struct query *
 compile_subquery(struct compiler *compiler, const struct select *select)
 {
     struct query *query = arena_new(compiler->scratch, struct query);
     bool ok = compile_variables(compiler, select, query);
     ok = refuse_table_clauses(compiler, select) && ok;
-    if (select->from != NULL && select->from->kind == SOURCE_EXPR) {
-        query->source = compile_expr(compiler, select->from->expr);
-        query->alias = select->from->alias;
-        ok = ok && query->source != NULL;
-    }
     ok = compile_output(compiler, select, query) && ok;
-    ok = compile_where(compiler, select->where, query) && ok;
+    if (select->where != NULL) {
+        query->where = compile_expr(compiler, select->where);
+        ok = ok && query->where != NULL;
+    }
     if (!ok) {
         return NULL;
     }
     query->shape = shape_of(select, query);
+    struct layout *layout = arena_new(compiler->scratch, struct layout);
     for (uint32_t i = 0; i < query->item_count && query->shape != QUERY_VALUE; i++) {
         if (!query->items[i].star) {
-            lay_out(compiler, &query->items[i], i, &query->layout);
+            lay_out(compiler, &query->items[i], i, layout);
         }
     }
-    warn_mixed(compiler, &query->layout, query);
+    query->layout = layout;
+    warn_mixed(compiler, layout, query);
     return query;
 }
 

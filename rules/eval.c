@@ -467,7 +467,7 @@ static bool
 append_row(const struct node *node, struct run *run, const struct value *element, struct buf *out)
 {
     const struct scope *outer = run->scope;
-    struct scope scope = {*element, node->query->alias, outer};
+    struct scope scope = {*element, node->alias, outer};
     const char *reason;
     run->scope = &scope;
     enum query_verdict verdict = query_run(node->query, run, out, &reason);
@@ -491,7 +491,7 @@ void
 eval_select(const struct node *node, struct run *run, struct value *out)
 {
     struct value source;
-    node_eval(node->query->source, run, &source);
+    node_eval(node->items[0], run, &source);
     enum value_type type = value_type(&source);
     struct buf text = {.arena = run->arena};
     *out = value_undefined();

@@ -34,9 +34,8 @@ struct run {
     struct arena *arena;          /* the message's */
     const struct scope *scope;
     struct value *variables;      /* SET @name = ..., by index */
-    uint64_t salt;                /* of the rule: rules draw different random numbers */
+    const uint64_t *salt;         /* of the rule: rules draw different random numbers */
     uint64_t draws;               /* random numbers drawn so far */
-    uint32_t conjunct;            /* which one of WHERE stopped the message, when one did */
     bool version_2015;
 };
 
@@ -72,7 +71,10 @@ struct node {
             const void *prepared; /* made at load by function->prepare, or NULL */
         };
         uint32_t variable; /* index into run->variables */
-        const struct query *query;
+        struct {
+            const struct query *query; /* over items[0] */
+            struct bytes alias;        /* FROM x AS alias */
+        };
     };
     const struct node *items[]; /* operands, arguments; NULL where CASE has none */
 };
@@ -118,16 +120,13 @@ enum query_shape {
 };
 
 struct query {
-    enum query_shape shape;
-    const struct node *const *variables; /* SET, in order */
-    uint32_t variable_count;
-    const struct node *source;           /* of a nested SELECT */
-    struct bytes alias;                  /* FROM x AS alias */
-    const struct node *const *conjuncts; /* of WHERE, from left to right; none: all pass */
-    uint32_t conjunct_count;
+    const struct node *where; /* NULL: all pass */
     const struct output_item *items;
+    const struct layout *layout; /* of all items but a leading '*' */
+    const struct node *const *variables; /* SET, in order */
     uint32_t item_count;
-    struct layout layout;                /* of all items but a leading '*' */
+    uint32_t variable_count;
+    enum query_shape shape;
 };
 
 /* Text with ${expressions} in it: the text of parts without `node`, the value of those with. */
@@ -139,6 +138,13 @@ struct template_part {
 struct template {
     const struct template_part *parts;
     uint32_t part_count;
+};
+
+/* What a rule makes of its row for one target. */
+struct target_program {
+    enum rule_target_kind kind;
+    struct bytes text;        /* of a relation: its name */
+    struct template template; /* of the others */
 };
 
 enum query_verdict { QUERY_ROW, QUERY_FILTERED, QUERY_UNDEFINED, QUERY_NOTHING, QUERY_FAILED };

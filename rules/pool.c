@@ -202,6 +202,7 @@ copy_content(struct pool *pool, const struct node *draft, struct node *node)
         return;
     case NODE_QUERY:
         node->query = pool_query(pool, draft->query);
+        node->alias = pool_text(pool, draft->alias);
         return;
     }
     never("all contents are listed");
@@ -268,16 +269,15 @@ const struct query *
 pool_query(struct pool *pool, const struct query *draft)
 {
     struct query *query = arena_new(pool->scratch, struct query);
+    struct layout *layout = arena_new(pool->scratch, struct layout);
+    copy_layout(pool, draft->layout, layout);
     query->shape = draft->shape;
+    query->layout = keep(pool, layout, sizeof *layout);
     query->variables = keep_nodes(pool, draft->variables, draft->variable_count);
     query->variable_count = draft->variable_count;
-    query->source = keep_node(pool, draft->source);
-    query->alias = pool_text(pool, draft->alias);
-    query->conjuncts = keep_nodes(pool, draft->conjuncts, draft->conjunct_count);
-    query->conjunct_count = draft->conjunct_count;
     query->items = keep_items(pool, draft);
     query->item_count = draft->item_count;
-    copy_layout(pool, &draft->layout, &query->layout);
+    query->where = keep_node(pool, draft->where); /* last: it is what differs most, and is first */
     return keep(pool, query, sizeof *query);
 }
 
@@ -298,13 +298,15 @@ pool_template(struct pool *pool, const struct template *draft)
     };
 }
 
-const struct template *
-pool_templates(struct pool *pool, const struct template *templates, size_t count)
+const struct target_program *
+pool_targets(struct pool *pool, const struct target_program *targets, size_t count)
 {
-    struct template *copy = arena_new_array(pool->scratch, struct template, count);
+    struct target_program *copy = arena_new_array(pool->scratch, struct target_program, count);
     for (size_t i = 0; i < count; i++) {
-        copy[i].parts = templates[i].parts;
-        copy[i].part_count = templates[i].part_count;
+        copy[i].kind = targets[i].kind;
+        copy[i].text = pool_text(pool, targets[i].text);
+        copy[i].template.parts = targets[i].template.parts;
+        copy[i].template.part_count = targets[i].template.part_count;
     }
     return keep(pool, copy, count * sizeof *copy);
 }

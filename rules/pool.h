@@ -32,8 +32,8 @@ struct bytes pool_text(struct pool *pool, struct bytes text);
 const struct query *pool_query(struct pool *pool, const struct query *draft);
 struct template pool_template(struct pool *pool, const struct template *draft);
 
-/* Of templates that are kept already. */
-const struct template *pool_templates(struct pool *pool, const struct template *templates,
-                                      size_t count);
+/* Their templates are kept already. */
+const struct target_program *pool_targets(struct pool *pool, const struct target_program *targets,
+                                          size_t count);
 
 #endif

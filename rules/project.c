@@ -230,7 +230,7 @@ extend(const struct query *query, struct run *run, struct buf *out, const char *
     struct value object;
     eval_star(NULL, run, &object);
     if (object.kind != VALUE_JSON || value_type(&object) != TYPE_OBJECT ||
-        collides(&query->layout, &object)) {
+        collides(query->layout, &object)) {
         return merge(query, run, out, reason);
     }
     const struct value *values = eval_items(query, run);
@@ -242,7 +242,7 @@ extend(const struct query *query, struct run *run, struct buf *out, const char *
     }
     buf_append(out, text);
     bool first = value_count(&object) == 0;
-    write_fields(out, &query->layout, values, &first);
+    write_fields(out, query->layout, values, &first);
     buf_append_char(out, '}');
     return QUERY_ROW;
 }
@@ -267,7 +267,7 @@ project(const struct query *query, struct run *run, struct buf *out, const char 
         const struct value *values = eval_items(query, run);
         bool first = true;
         buf_append_char(out, '{');
-        write_fields(out, &query->layout, values, &first);
+        write_fields(out, query->layout, values, &first);
         buf_append_char(out, '}');
         return QUERY_ROW;
     }
@@ -291,14 +291,15 @@ enum query_verdict
 query_run(const struct query *query, struct run *run, struct buf *out, const char **reason)
 {
     query_set_variables(query, run);
-    for (uint32_t i = 0; i < query->conjunct_count; i++) {
+    if (query->where != NULL) {
         struct value value;
         bool pass;
-        node_eval(query->conjuncts[i], run, &value);
-        bool is_defined = value_to_boolean(&value, &pass, run->arena);
-        if (!is_defined || !pass) {
-            run->conjunct = i;
-            return is_defined ? QUERY_FILTERED : QUERY_UNDEFINED;
+        node_eval(query->where, run, &value);
+        if (!value_to_boolean(&value, &pass, run->arena)) {
+            return QUERY_UNDEFINED;
+        }
+        if (!pass) {
+            return QUERY_FILTERED;
         }
     }
     return project(query, run, out, reason);
