@@ -73,7 +73,6 @@ open_lease(const struct sqlite_pool *pool, struct sqlite_lease *lease, struct di
                   || sqlite_error(lease->db, diags);
     if (opened) {
         sqlite3_extended_result_codes(lease->db, 1);
-        sqlite3_busy_timeout(lease->db, BUSY_TIMEOUT_MS);
         opened = pool->kept == NULL || sqlite_prepare(lease->db, pool->kept, &lease->kept, diags);
     }
     if (!opened) {
@@ -94,6 +93,9 @@ sqlite_pool_take(struct sqlite_pool *pool, struct sqlite_lease *out, struct diag
     pthread_mutex_unlock(&pool->lock);
     if (lease.db == NULL && !open_lease(pool, &lease, diags)) {
         return false;
+    }
+    if (lease.db != NULL) {
+        sqlite3_busy_timeout(lease.db, BUSY_TIMEOUT_MS);
     }
     *out = lease;
     return true;

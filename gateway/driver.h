@@ -8,8 +8,8 @@
  *
  * Threads. Each instance of a sink has one thread of its own (the outbox's). open, write and close
  * are called on that thread and may block within the limits stated below; the core never waits
- * for them. Calls for one instance are never concurrent. describe, scan and health may be called
- * from other threads at the same time as write, and must bring their own protection.
+ * for them. Calls for one instance are never concurrent. describe, scan, lookup and health may be
+ * called from other threads at the same time as write, and must bring their own protection.
  *
  * Wrong in three kinds (base/diag.h): a broken contract asserts; an instance that cannot be opened
  * fails with a diag; a record that cannot be delivered gets a verdict. Nothing is dropped silently.
@@ -106,7 +106,11 @@ enum column_type {
 struct column {
     struct bytes name;
     enum column_type type;
-    struct bytes kind; /* for DESCRIBE: "DIMENSION", "MEASURE_NAME", "TIMESTAMP", "MEASURE_VALUE" */
+    /*
+     * For DESCRIBE: "DIMENSION", "MEASURE_NAME", "TIMESTAMP", "MEASURE_VALUE" of a time series,
+     * "PARTITION_KEY", "SORT_KEY", "ATTRIBUTE" of a key-value table. A scan knows the time by it.
+     */
+    struct bytes kind;
 };
 
 struct cell {
@@ -145,7 +149,7 @@ struct driver_env {
     const char *data_dir; /* a folder of its own; made by the first driver that needs it */
     const struct gateway_paths *paths;
     /*
-     * For describe and scan only: another process may be the writer. open changes nothing on disk
+     * For describe, scan and lookup only: another process may be the writer. open changes nothing on disk
      * and works before there is anything to read; write is not called.
      */
     bool read_only;
@@ -223,6 +227,17 @@ struct driver {
     bool (*scan)(void *instance, const struct table_schema *schema,
                  const struct scan_request *request, scan_row_fn row, void *context,
                  struct diag_list *diags);
+
+    /*
+     * TABLE. One item by its whole key, for rules that look into tables while they run (DynamoDB's
+     * GetItem). `key` is a JSON object of the key's members and no others:
+     * {"CustomerID":10027610,"Period":"2022-01"}. `*item` becomes the item's JSON text in the
+     * arena, or empty when there is none. Sees what write has answered DONE. Any thread; takes a
+     * few milliseconds at most: it fails with DIAG_BUSY rather than wait. DIAG_INVALID: this can
+     * be no key of the table. NULL: the driver has no keys.
+     */
+    bool (*lookup)(void *instance, struct bytes key, struct arena *arena, struct bytes *item,
+                   struct diag_list *diags);
 
     /* Cheap and non-blocking; any thread. NULL: always OK. */
     void (*health)(void *instance, struct health *out);

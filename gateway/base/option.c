@@ -261,6 +261,22 @@ option_name_at(const void *context, size_t i)
     return ((const struct option_table *)context)->options[i].name;
 }
 
+/* The option that others call by this name, or NULL. */
+static const char *
+known_as(const struct option_table *table, struct bytes name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        struct bytes rest = bytes_of_string(table->options[i].aliases);
+        struct bytes alias;
+        while (rest.size > 0 && bytes_split(&rest, '|', &alias)) {
+            if (bytes_equal_nocase(alias, name)) {
+                return table->options[i].name;
+            }
+        }
+    }
+    return NULL;
+}
+
 bool
 option_set(const struct option_table *table, void *target, struct bytes name, struct bytes value,
            const struct diag_place *place, struct diag_list *diags)
@@ -273,7 +289,10 @@ option_set(const struct option_table *table, void *target, struct bytes name, st
         }
     }
     diag_at(diags, DIAG_ERROR, place, "unknown option '%.*s'", BYTES_ARG(name));
-    const char *nearest = diag_nearest(name, table->count, option_name_at, table);
+    const char *nearest = known_as(table, name);
+    if (nearest == NULL) {
+        nearest = diag_nearest(name, table->count, option_name_at, table);
+    }
     if (nearest != NULL) {
         diag_hint(diags, "did you mean '%s'?", nearest);
     }

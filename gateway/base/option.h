@@ -29,6 +29,7 @@ struct option {
     const char *fallback; /* the default, written as a user would; NULL: none */
     int64_t min, max;     /* for INT, SIZE, DURATION; both 0: no range */
     const char *choices;  /* for CHOICE */
+    const char *aliases;  /* names that others use, separated by '|': for "did you mean" only */
     const char *doc;      /* one sentence */
     bool required;
 };

@@ -95,6 +95,11 @@ static const struct fixture fixtures[] = {
          .bad_options = (const char *const[]){"libraries", "no such", NULL}},
         {.driver = "timeseries", .payload = "{\"sensor\":\"s1\",\"value\":1.5}"},
         {.driver = "timestream", .payload = "{\"sensor\":\"s1\",\"value\":1.5}"},
+        {.driver = "table", .payload = "{\"id\":\"s1\",\"value\":1.5}",
+         .options = (const char *const[]){"partition_key", "id", NULL},
+         .bad_options = (const char *const[]){"partition_key", "id", "sort_key", "id", NULL}},
+        {.driver = "dynamodb", .payload = "{\"id\":7,\"at\":\"2022-01\",\"value\":1.5}",
+         .options = (const char *const[]){"partition_key", "id", "sort_key", "at", NULL}},
         {.driver = "topic", .outside_help = "a broker: tests/scenario has one"},
 };
 
