@@ -149,8 +149,8 @@ struct driver_env {
     const char *data_dir; /* a folder of its own; made by the first driver that needs it */
     const struct gateway_paths *paths;
     /*
-     * For describe, scan and lookup only: another process may be the writer. open changes nothing on disk
-     * and works before there is anything to read; write is not called.
+     * For describe, scan and lookup only: another process may be the writer. open changes nothing
+     * on disk and works before there is anything to read; write is not called.
      */
     bool read_only;
     /*

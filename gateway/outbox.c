@@ -65,6 +65,10 @@ struct outbox {
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
 
+    pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
+    const struct driver *lookup_driver;
+    void *lookup_instance; /* NULL: not open */
+
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_asleep;        /* the thread waits for records */
@@ -192,6 +196,16 @@ rest_failed(struct outbox *outbox)
     pthread_mutex_unlock(&outbox->lock);
 }
 
+/* From here on look-ups are answered by the open driver, or by none. */
+static void
+set_lookup(struct outbox *outbox, void *instance)
+{
+    pthread_mutex_lock(&outbox->lookup_lock);
+    outbox->lookup_driver = outbox->options.driver;
+    outbox->lookup_instance = instance;
+    pthread_mutex_unlock(&outbox->lookup_lock);
+}
+
 static void
 open_driver(struct outbox *outbox)
 {
@@ -212,6 +226,7 @@ open_driver(struct outbox *outbox)
     diag_list_fini(&diags);
     if (is_open) {
         outbox->failures = 0;
+        set_lookup(outbox, outbox->instance);
         set_state(outbox, OUTBOX_READY);
     } else if (may_pass(class)) {
         pause_in_state(outbox, OUTBOX_OPENING, 0);
@@ -471,6 +486,7 @@ static void
 close_driver(struct outbox *outbox)
 {
     if (outbox->instance != NULL) {
+        set_lookup(outbox, NULL);
         outbox->options.driver->close(outbox->instance);
         outbox->instance = NULL;
     }
@@ -565,6 +581,7 @@ outbox_new(const struct outbox_options *options)
     check(pthread_cond_init(&outbox->changed, &attributes) == 0);
     check(pthread_condattr_destroy(&attributes) == 0);
     check(pthread_mutex_init(&outbox->lock, NULL) == 0);
+    check(pthread_mutex_init(&outbox->lookup_lock, NULL) == 0);
     return outbox;
 }
 
@@ -575,6 +592,7 @@ outbox_free(struct outbox *outbox)
     arena_fini(&outbox->arena);
     pthread_cond_destroy(&outbox->changed);
     pthread_mutex_destroy(&outbox->lock);
+    pthread_mutex_destroy(&outbox->lookup_lock);
     free(outbox->batch);
     free(outbox->records);
     free(outbox->outcomes);
@@ -751,6 +769,25 @@ outbox_committed(struct outbox *outbox, const struct outbox_mark *mark, struct d
     }
     outbox->trimmed = free_before;
     return true;
+}
+
+bool
+outbox_lookup(struct outbox *outbox, struct bytes key, struct arena *arena, struct bytes *item,
+              struct diag_list *diags)
+{
+    pthread_mutex_lock(&outbox->lookup_lock);
+    const struct driver *driver = outbox->lookup_driver;
+    bool found = false;
+    if (outbox->lookup_instance == NULL) {
+        diag_error(diags, DIAG_BUSY, "'%s' is not open", outbox->options.name);
+    } else if (driver->lookup == NULL) {
+        diag_error(diags, DIAG_INVALID, "'%s' is a '%s', which has no keys", outbox->options.name,
+                   driver->name);
+    } else {
+        found = driver->lookup(outbox->lookup_instance, key, arena, item, diags);
+    }
+    pthread_mutex_unlock(&outbox->lookup_lock);
+    return found;
 }
 
 void

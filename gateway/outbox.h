@@ -19,7 +19,8 @@
  * newer record. So ids grow over first attempts, and no record overtakes another.
  *
  * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and
- * close to one that manages sinks; stats, is_drained, is_full and is_settled may be called from any.
+ * close to one that manages sinks; lookup, stats, is_drained, is_full and is_settled may be called
+ * from any.
  */
 #ifndef HEADGATE_OUTBOX_H
 #define HEADGATE_OUTBOX_H
@@ -124,6 +125,14 @@ bool outbox_committed(struct outbox *outbox, const struct outbox_mark *mark,
 
 /* Nothing waits, in memory or on disk. */
 bool outbox_is_drained(struct outbox *outbox);
+
+/*
+ * One item of the sink's table by its key, see lookup of driver.h. Any thread, until outbox_close();
+ * waits at most for another look-up. Fails with DIAG_BUSY while the driver is not open (starting,
+ * changing its options, stopped), and with DIAG_INVALID when the driver has no keys.
+ */
+bool outbox_lookup(struct outbox *outbox, struct bytes key, struct arena *arena,
+                   struct bytes *item, struct diag_list *diags) MUST_CHECK;
 
 enum outbox_state {
     OUTBOX_OPENING, /* the driver is not open yet; again after a pause when it failed */

@@ -8,10 +8,15 @@
 
 enum { DEPTH_MAX = JSON_DEPTH_MAX_DEFAULT + 1, SHOWN_BYTES = 60 };
 
+/* The beginning of a text for a message, cut between characters. */
 static struct bytes
-shown(const struct json *json, uint32_t node)
+shown(struct bytes text)
 {
-    return bytes_slice(json_raw(json, node), 0, SHOWN_BYTES);
+    size_t size = text.size < SHOWN_BYTES ? text.size : SHOWN_BYTES;
+    while (size < text.size && size > 0 && ((unsigned char)text.data[size] & 0xc0) == 0x80) {
+        size--;
+    }
+    return bytes_slice(text, 0, size);
 }
 
 /* ---- keys ---- */
@@ -91,11 +96,12 @@ read_key(const struct json *item, const struct table_key_member *member, const c
     const char *wrong = append_key(item, node, arena, &key, &type);
     if (wrong != NULL) {
         return arena_printf(arena, "member '%.*s', the %s key, holds %.*s, which %s",
-                            BYTES_ARG(member->name), role, BYTES_ARG(shown(item, node)), wrong);
+                            BYTES_ARG(member->name), role, BYTES_ARG(shown(json_raw(item, node))),
+                            wrong);
     }
     if (member->type != TABLE_KEY_ANY && member->type != type) {
         return arena_printf(arena, "member '%.*s', the %s key, holds %.*s, expected %s",
-                            BYTES_ARG(member->name), role, BYTES_ARG(shown(item, node)),
+                            BYTES_ARG(member->name), role, BYTES_ARG(shown(json_raw(item, node))),
                             type_name(member->type));
     }
     if (key.size == 1 || (type != TABLE_KEY_NUMBER && key.size - 1 > bytes_max)) {
@@ -224,7 +230,7 @@ add_key(struct action *action, const char *prefix, const struct table_key_member
                                       prefix, BYTES_ARG(type));
     } else if (number && !is_number(value, arena)) {
         action->reason = arena_printf(arena, "%sKeyValue is '%.*s', expected a number", prefix,
-                                      BYTES_ARG(bytes_slice(value, 0, SHOWN_BYTES)));
+                                      BYTES_ARG(shown(value)));
     } else {
         add_name(action, field);
         if (number) {
@@ -308,6 +314,8 @@ table_item_read(const struct table_keys *keys, struct bytes params, struct bytes
     if (params.size > 0 && !json_parse(&json, params, DEPTH_MAX, arena, &error)) {
         out->reason = arena_printf(arena, "the action's parameters are not JSON: %s at byte %zu",
                                    error.message, error.offset);
+    } else if (params.size > 0 && json.nodes[0].kind != JSON_OBJECT) {
+        out->reason = BYTES("the action's parameters are not a JSON object");
     } else if (params.size > 0 && json_member(&json, 0, BYTES("hashKeyField")) != 0) {
         take_action(keys, &json, payload, arena, out);
     } else {

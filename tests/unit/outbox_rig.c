@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <sched.h>
 #include <stdio.h>
 
 /* ---- the scripted driver ---- */
@@ -21,6 +22,7 @@ script_open(void **out_instance, const struct driver_env *env, const void *optio
         diag_error(diags, script->open_class, "no luck");
     } else {
         *out_instance = script;
+        script->is_open = true;
     }
     pthread_mutex_unlock(&script->lock);
     return !fails;
@@ -30,7 +32,21 @@ static void
 script_close(void *instance)
 {
     struct script *script = instance;
+    script->is_open = false;
     script->closes++;
+}
+
+/* Answers with the key, while it is open. */
+static bool
+script_lookup(void *instance, struct bytes key, struct arena *arena, struct bytes *item,
+              struct diag_list *diags)
+{
+    struct script *script = instance;
+    script->lookups_wrong += !script->is_open;
+    sched_yield();
+    script->lookups_wrong += !script->is_open;
+    *item = arena_copy(arena, key);
+    return true;
 }
 
 static void
@@ -89,6 +105,7 @@ static const struct driver driver_script = {
         .open = script_open,
         .close = script_close,
         .write = script_write,
+        .lookup = script_lookup,
 };
 
 /* ---- the bench around an outbox ---- */

@@ -9,6 +9,7 @@
 #include "outbox.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 enum { RECORDS_MAX = 4096 };
@@ -35,6 +36,9 @@ struct script {
     uint64_t order[RECORDS_MAX]; /* of first attempts in this life of the instance */
     size_t order_count;
     uint64_t seen_bytes_wrong;
+    /* Without the lock. */
+    _Atomic bool is_open;
+    _Atomic unsigned lookups_wrong; /* while it was not open */
 };
 
 struct bench {

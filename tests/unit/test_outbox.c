@@ -318,6 +318,87 @@ a_record_without_letter_is_no_letter(void **state)
     assert_false(dead_letter_decode(&record, &letter));
 }
 
+/* ---- looking up ---- */
+
+/* True with an answer, which is the key; else `*class` says why not. */
+static bool
+look_up(struct outbox *outbox, enum diag_class *class)
+{
+    struct arena arena = {0};
+    struct diag_list diags = {0};
+    struct bytes item;
+    bool found = outbox_lookup(outbox, BYTES("{\"id\":1}"), &arena, &item, &diags);
+    if (found) {
+        assert_bytes(item, "{\"id\":1}");
+    } else {
+        *class = diags.items[0].class;
+    }
+    diag_list_fini(&diags);
+    arena_fini(&arena);
+    return found;
+}
+
+static void
+a_lookup_is_answered_while_the_driver_is_open(void **state)
+{
+    struct bench *bench = bench_new(20);
+    enum diag_class class = DIAG_IO;
+    bench->script.open_failures = 1;
+    bench->script.open_class = DIAG_INVALID;
+    bench_open(bench);
+    WAIT_UNTIL(stats_of(bench).state == OUTBOX_FAILED);
+    assert_false(look_up(bench->outbox, &class));
+    assert_int_equal(class, DIAG_BUSY);
+    outbox_reconfigure(bench->outbox, &bench->options);
+    WAIT_UNTIL(look_up(bench->outbox, &class));
+
+    struct driver keyless = *bench->options.driver;
+    keyless.lookup = NULL;
+    bench->options.driver = &keyless;
+    outbox_reconfigure(bench->outbox, &bench->options);
+    WAIT_UNTIL(!look_up(bench->outbox, &class) && class == DIAG_INVALID);
+    outbox_stop(bench->outbox, 0);
+    assert_false(look_up(bench->outbox, &class));
+    assert_int_equal(class, DIAG_BUSY);
+    bench_free(bench);
+}
+
+struct asking {
+    struct outbox *outbox;
+    _Atomic bool is_over;
+    _Atomic unsigned answers;
+};
+
+static void *
+ask_on(void *context)
+{
+    struct asking *asking = context;
+    enum diag_class class;
+    while (!asking->is_over) {
+        asking->answers += look_up(asking->outbox, &class);
+    }
+    return NULL;
+}
+
+static void
+a_lookup_never_meets_a_driver_that_closes(void **state)
+{
+    struct bench *bench = bench_new(21);
+    bench_open(bench);
+    struct asking asking = {.outbox = bench->outbox};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ask_on, &asking), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        unsigned answers = asking.answers;
+        outbox_reconfigure(bench->outbox, &bench->options);
+        WAIT_UNTIL(outbox_is_settled(bench->outbox) && asking.answers > answers);
+    }
+    asking.is_over = true;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(bench->script.lookups_wrong, 0);
+    bench_free(bench);
+}
+
 /* ---- closing ---- */
 
 static void
@@ -359,6 +440,8 @@ main(void)
             cmocka_unit_test(a_rejected_record_becomes_a_dead_letter),
             cmocka_unit_test(a_dead_letter_that_cannot_be_written_blocks_the_sink),
             cmocka_unit_test(a_record_without_letter_is_no_letter),
+            cmocka_unit_test(a_lookup_is_answered_while_the_driver_is_open),
+            cmocka_unit_test(a_lookup_never_meets_a_driver_that_closes),
             cmocka_unit_test(closing_with_grace_delivers_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

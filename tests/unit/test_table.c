@@ -280,6 +280,13 @@ bad_items_are_refused_with_the_member(void **state)
     assert_refused(&table, NULL, "{\"id\":1e200,\"at\":1}",
                    "member 'id', the partition key, holds 1e200, which is outside of 1E-130 to "
                    "9.99E125");
+    /* A long value is cut between characters: 59 bytes and two of them do not fit 60. */
+    assert_refused(&table, NULL,
+                   "{\"id\":[\"012345678901234567890123456789012345678901234567890123456"
+                   "\xc3\xa4\"]}",
+                   "member 'id', the partition key, holds "
+                   "[\"012345678901234567890123456789012345678901234567890123456, which is neither "
+                   "a string nor a number nor {\"$binary\": base64}");
     assert_rows(&table, "");
     table_fini(&table);
 }
@@ -557,6 +564,7 @@ an_action_that_does_not_fit_is_refused(void **state)
                    "operation is 'UPSERT', expected INSERT, UPDATE or DELETE");
     assert_refused(&table, "{" HASH ",\"payloadField\":\"id\"}", "1",
                    "payloadField 'id' is a key of the table");
+    assert_refused(&table, "[]", "1", "the action's parameters are not a JSON object");
     assert_refused(&table, "{\"hashKeyField\"", "1",
                    "the action's parameters are not JSON: unexpected end at byte 15");
     table_fini(&table);
