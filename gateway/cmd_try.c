@@ -5,6 +5,7 @@
  * the input's `at` or from --now, so that the same input gives the same output.
  */
 #include "command.h"
+#include "host.h"
 #include "ruleset.h"
 #include "trial.h"
 
@@ -25,6 +26,7 @@ struct try {
     uint64_t seed;
     struct bytes input_name;
     struct bytes topic; /* of every line; empty: the line says it */
+    struct bytes account_id;
     bool line_is_json;
     uint64_t messages, unmatched, matched, filtered, undefined, failed, not_json;
     struct diag_list diags;
@@ -45,6 +47,10 @@ parse_line(struct try *try, unsigned number, struct bytes text, struct trial_mes
     if (!out->has_time) {
         out->time_us = try->now_us;
     }
+    if (out->origin.account_id.data == NULL) {
+        out->origin.account_id = try->account_id;
+    }
+    out->origin.trace_seed = 1;
     return true;
 }
 
@@ -215,13 +221,13 @@ parse_now(const char *text, int64_t *out_us, struct diag_list *diags)
 }
 
 static struct trial *
-start_trial(const struct ruleset *ruleset, uint64_t seed)
+start_trial(const struct ruleset *ruleset, const struct host *host, uint64_t seed)
 {
     const struct rule **rules = mem_new_array(const struct rule *, ruleset->rule_count);
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         rules[i] = ruleset->rules[i].rule;
     }
-    struct trial *trial = trial_new(rules, ruleset->rule_count, NULL, seed);
+    struct trial *trial = trial_new(rules, ruleset->rule_count, &host->rule, seed);
     free(rules);
     return trial;
 }
@@ -231,15 +237,18 @@ run_try(struct try *try, const char *sql, const char *input_path)
 {
     struct buf input = {0};
     struct ruleset *ruleset = NULL;
+    struct host host;
+    host_init(&host, &os_posix);
     if (ruleset_load_text(&ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags) &&
         read_input(input_path, &input, &try->diags)) {
         try->input_name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
-        try->trial = start_trial(ruleset, try->seed);
+        try->trial = start_trial(ruleset, &host, try->seed);
         try_input(try, buf_bytes(&input));
         fflush(stdout); /* rows before the summary, also where both go to one place */
         print_summary(try);
     }
     trial_free(try->trial);
+    host_fini(&host);
     ruleset_free(ruleset);
     buf_fini(&input);
     return try->diags.errors == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
@@ -273,6 +282,7 @@ cmd_try(int argc, char **argv)
         diag_error(&try.diags, DIAG_INVALID, "'--seed %s' is not a number", seed);
     } else if (parse_now(now, &try.now_us, &try.diags)) {
         try.seed = (uint64_t)seed_number;
+        try.account_id = bytes_of_string(line.config.account_id);
         code = run_try(&try, sql, input);
     }
     command_print_diags(&try.diags);

@@ -163,6 +163,7 @@ add_input(struct engine *engine, const char *stream, const char *dir, struct sin
     input->stream = bytes_to_string(bytes_of_string(stream));
     input->dir = bytes_to_string(bytes_of_string(dir));
     input->sink = sink;
+    input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
     input->position = committed_position(&engine->committed, bytes_of_string(stream));
     engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
                               sizeof *engine->inputs);
@@ -399,6 +400,9 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     check(engine->wake_fd >= 0);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->swapped, NULL);
+    pthread_mutex_init(&engine->watch_lock, NULL);
+    engine->recent = recent_new();
+    host_init(&engine->host, options->os);
     add_input(engine, "mqtt", options->source.dir, NULL);
     *out = engine;
     return true;
@@ -498,6 +502,21 @@ engine_stats(struct engine *engine, struct engine_stats *out)
 }
 
 void
+engine_explain(struct engine *engine, const struct ruleset_rule *rule, struct arena *arena,
+               struct explain_report *out)
+{
+    pthread_mutex_lock(&engine->watch_lock);
+    explain_report(rule->watch->explain, rule->info, arena, out);
+    pthread_mutex_unlock(&engine->watch_lock);
+}
+
+struct recent_topic *
+engine_recent_topics(struct engine *engine, struct arena *arena, size_t *count)
+{
+    return recent_list(engine->recent, arena, count);
+}
+
+void
 engine_stop(struct engine *engine)
 {
     if (!engine->started) {
@@ -535,10 +554,13 @@ engine_free(struct engine *engine)
         free(engine->current);
     }
     free(engine->inputs);
+    host_fini(&engine->host);
     arena_fini(&engine->arena);
     arena_fini(&engine->committed_arena);
     close(engine->wake_fd);
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->watch_lock);
+    recent_free(engine->recent);
     pthread_cond_destroy(&engine->swapped);
     free(engine);
 }

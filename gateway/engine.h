@@ -12,6 +12,8 @@
 #define HEADGATE_ENGINE_H
 
 #include "checkpoint.h"
+#include "message_origin.h"
+#include "recent.h"
 #include "ruleset.h"
 #include "sink.h"
 
@@ -33,6 +35,7 @@ struct engine_options {
     const char *data_dir;
     struct engine_source source;
     int64_t checkpoint_interval_ms;
+    struct message_origin_options origin;
     unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
 };
 
@@ -76,6 +79,17 @@ void engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *co
 void engine_wake(struct engine *engine);
 
 void engine_stats(struct engine *engine, struct engine_stats *out);
+
+/*
+ * What a rule's messages looked like; texts are in the arena. The rule's generation must be the
+ * current one for as long as the call lasts. Any thread.
+ */
+void engine_explain(struct engine *engine, const struct ruleset_rule *rule, struct arena *arena,
+                    struct explain_report *out);
+
+/* The topics of the last received messages. Any thread. */
+struct recent_topic *engine_recent_topics(struct engine *engine, struct arena *arena,
+                                          size_t *count);
 
 /* Ends the thread between two batches. Afterwards nothing is pushed any more. */
 void engine_stop(struct engine *engine);

@@ -46,6 +46,9 @@ note_failure(struct run *run, const struct ruleset_rule *rule, const char *reaso
     const struct os *os = run->engine->options.os;
     struct log_gate *gate = &run->input->failure_gate;
     count(&rule->counters->failed);
+    pthread_mutex_lock(&run->engine->watch_lock);
+    explain_failure(rule->watch->explain, reason);
+    pthread_mutex_unlock(&run->engine->watch_lock);
     if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_error("rule '%.*s' failed on a message on '%.*s': %s; %llu more since the last such "
                   "line",
@@ -127,6 +130,19 @@ note_unreadable(struct run *run, const struct ruleset_rule *rule)
     }
 }
 
+/* Every message is counted; a few are looked at closely, for whoever asks why. */
+static void
+watch(struct run *run, const struct ruleset_rule *rule, enum rule_verdict verdict,
+      const struct rule_row *row)
+{
+    struct explain *explain = rule->watch->explain;
+    if (explain_count(explain, &run->message, verdict, row)) {
+        pthread_mutex_lock(&run->engine->watch_lock);
+        explain_look(explain, rule->info, &run->message, verdict, row);
+        pthread_mutex_unlock(&run->engine->watch_lock);
+    }
+}
+
 static void
 run_rule(struct run *run, const struct ruleset_rule *rule)
 {
@@ -134,6 +150,7 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
     struct rule_row row;
     count(&counters->messages);
     enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
+    watch(run, rule, verdict, &row);
     check_json(run);
     if (run->not_json != NULL) {
         count(&counters->not_json);
@@ -164,6 +181,21 @@ run_matched(void *context, uint32_t rule_index)
     run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
 }
 
+/* What the record's properties say: who it comes from, and how many rules it came through. */
+static void
+read_props(struct run *run)
+{
+    struct arena *arena = &run->engine->arena;
+    struct message_props props;
+    if (message_props_decode(run->record->props, arena, &props)) {
+        struct rule_origin *origin = arena_new(arena, struct rule_origin);
+        *origin = message_origin_of_props(&run->input->origin, &run->engine->options.origin,
+                                          &props, arena);
+        run->message.origin = origin;
+        run->hops = message_hops(&props);
+    }
+}
+
 void
 engine_run_record(struct engine *engine, struct input *input, const struct record *record)
 {
@@ -177,15 +209,16 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
                         .time_us = record->time_us,
                         .seed = record->position,
                         .qos = record->flags & RECORD_QOS,
-                        .depth_max = engine->options.depth_max},
+                        .depth_max = engine->options.depth_max,
+                        .origin = &input->origin,
+                        .host = &engine->host.rule},
     };
-    struct message_props props;
-    if (record->props.size > 0 &&
-        message_props_decode(record->props, &engine->arena, &props)) {
-        run.hops = message_hops(&props);
+    if (record->props.size > 0) {
+        read_props(&run);
     }
     const struct ruleset *ruleset = engine->current->ruleset;
     if (input->sink == NULL) {
+        recent_note(engine->recent, record->topic, record->time_us);
         topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
         return;
     }

@@ -6,6 +6,7 @@
 #define HEADGATE_ENGINE_STATE_H
 
 #include "engine.h"
+#include "host.h"
 
 #include "base/log.h"
 #include "store/journal.h"
@@ -20,6 +21,7 @@ struct input {
     char *dir;
     struct sink *sink;   /* the function that emits into it; NULL for received messages */
     struct journal_reader *reader; /* NULL until there is something to read */
+    struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
     int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
     struct log_gate trouble_gate;
@@ -51,11 +53,15 @@ struct engine {
     bool stopping;
     struct engine_stats stats;
 
+    pthread_mutex_t watch_lock; /* guards what is looked at closely: rule_watch.explain */
+    struct recent *recent;
+
     /* Engine thread only. */
     struct generation *current;
     struct input **inputs;
     size_t input_count, input_capacity;
     struct arena arena; /* for one record */
+    struct host host;   /* what rules may ask */
     int64_t committed_at_us; /* monotonic */
     bool moved; /* since the last commit */
     bool hurried; /* the sinks know of the commit that is near */

@@ -460,16 +460,14 @@ build_relations(struct ruleset *ruleset, size_t count)
 /* Names on the way into the arrays. */
 struct names {
     struct map relations; /* name -> struct ruleset_relation of this generation */
-    struct map counters;  /* rule name -> struct rule_counters of the one before */
+    struct map before;    /* rule name -> struct ruleset_rule of the generation before */
 };
 
 static struct rule_counters *
-counters_of(const struct names *names, struct bytes name)
+counters_of(const struct ruleset_rule *before)
 {
-    struct rule_counters *counters = map_find(&names->counters, name);
-    if (counters == NULL) {
-        counters = mem_new(struct rule_counters);
-    }
+    struct rule_counters *counters =
+            before == NULL ? mem_new(struct rule_counters) : before->counters;
     counters->references++;
     return counters;
 }
@@ -486,15 +484,33 @@ build_targets(const struct rule_target *targets, size_t count, const struct name
     return built;
 }
 
+static struct rule_watch *
+watch_of(const struct ruleset_rule *before, const struct rule_info *info)
+{
+    struct rule_watch *watch;
+    if (before != NULL && explain_is_same(before->info, info)) {
+        watch = before->watch;
+    } else {
+        watch = mem_new(struct rule_watch);
+        watch->explain = explain_new(info, false);
+    }
+    watch->references++;
+    return watch;
+}
+
 static void
-build_rule(struct ruleset *ruleset, const struct rule *compiled, const struct names *names)
+build_rule(struct ruleset *ruleset, const struct ruleset_file *file, const struct rule *compiled,
+           const struct names *names)
 {
     size_t index = ruleset->rule_count++;
     struct ruleset_rule *rule = &ruleset->rules[index];
     const struct rule_info *info = rule_info(compiled);
     rule->rule = compiled;
     rule->info = info;
-    rule->counters = counters_of(names, info->name);
+    rule->path = file->path;
+    const struct ruleset_rule *before = map_find(&names->before, info->name);
+    rule->counters = counters_of(before);
+    rule->watch = watch_of(before, info);
     rule->targets = build_targets(info->targets, info->target_count, names);
     rule->error_targets = build_targets(info->error_targets, info->error_target_count, names);
     if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
@@ -522,16 +538,16 @@ build(struct ruleset_file **files, size_t file_count, const struct ruleset *prev
         map_put(&names.relations, ruleset->relations[i].declared->name, &ruleset->relations[i]);
     }
     for (size_t i = 0; previous != NULL && i < previous->rule_count; i++) {
-        map_put(&names.counters, previous->rules[i].info->name, previous->rules[i].counters);
+        map_put(&names.before, previous->rules[i].info->name, &previous->rules[i]);
     }
     ruleset->rules = mem_new_array(struct ruleset_rule, rule_count);
     for (size_t f = 0; f < file_count; f++) {
         for (size_t i = 0; i < files[f]->compiled->rule_count; i++) {
-            build_rule(ruleset, files[f]->compiled->rules[i], &names);
+            build_rule(ruleset, files[f], files[f]->compiled->rules[i], &names);
         }
     }
     map_fini(&names.relations);
-    map_fini(&names.counters);
+    map_fini(&names.before);
     return ruleset;
 }
 
@@ -637,6 +653,10 @@ ruleset_free(struct ruleset *ruleset)
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         if (--ruleset->rules[i].counters->references == 0) {
             free(ruleset->rules[i].counters);
+        }
+        if (--ruleset->rules[i].watch->references == 0) {
+            explain_free(ruleset->rules[i].watch->explain);
+            free(ruleset->rules[i].watch);
         }
         free(ruleset->rules[i].targets);
         free(ruleset->rules[i].error_targets);

@@ -10,6 +10,7 @@
 
 #include "relation.h"
 
+#include "rules/explain.h"
 #include "rules/rule.h"
 #include "rules/topic.h"
 
@@ -29,6 +30,12 @@ struct rule_counters {
     unsigned references;        /* main thread only */
 };
 
+/* What a rule's messages looked like. Survives a reload that leaves filter and fields as they are. */
+struct rule_watch {
+    struct explain *explain; /* whoever runs the rules guards it */
+    unsigned references;     /* main thread only */
+};
+
 struct ruleset_file;
 
 struct ruleset_relation {
@@ -46,6 +53,8 @@ struct ruleset_rule {
     const struct rule *rule;
     const struct rule_info *info;
     struct rule_counters *counters;
+    struct rule_watch *watch;
+    const char *path; /* of its file; "" for a text */
     struct ruleset_target *targets;   /* one an info->targets entry */
     struct ruleset_target *error_targets; /* one an info->error_targets entry */
     struct ruleset_relation *source;  /* NULL: messages of the MQTT stream */

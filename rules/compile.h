@@ -14,6 +14,8 @@
 
 enum { VARIABLES_MAX = 10, VARIABLE_NAME_MAX = 64, TEMPLATE_PARTS_MAX = 64, REPORTS_MAX = 200 };
 
+struct fields; /* fields.h */
+
 struct compiler {
     struct arena *arena; /* for what is kept */
     struct arena *scratch;
@@ -28,6 +30,7 @@ struct compiler {
     const struct assignment *variables; /* SET, those that are visible */
     uint32_t variable_count;
     struct bytes source_alias;          /* FROM table AS alias: alias.column is column */
+    struct fields *fields;              /* gathers the paths of templates; NULL: nobody asks */
 };
 
 /* A finished program, or NULL after an error. */

@@ -3,6 +3,8 @@
  */
 #include "compile.h"
 
+#include "fields.h"
+
 /* ---- names of members ---- */
 
 /* What a member without AS is called: the last name of a path, the name of a function. */
@@ -257,6 +259,29 @@ refuse_table_clauses(struct compiler *compiler, const struct select *select)
     return false;
 }
 
+/*
+ * a AND b AND c is asked from left to right until one is not true, and that one's value is the
+ * whole's: so each can be a node of its own, and which one stopped a message is known for nothing.
+ */
+static bool
+compile_where(struct compiler *compiler, const struct expr *where, struct query *query)
+{
+    if (where == NULL) {
+        return true;
+    }
+    size_t count;
+    const struct expr *const *conjuncts = conjuncts_of(where, compiler->scratch, &count);
+    const struct node **nodes = arena_new_array(compiler->scratch, const struct node *, count);
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = compile_expr(compiler, conjuncts[i]);
+        ok = ok && nodes[i] != NULL;
+    }
+    query->conjuncts = nodes;
+    query->conjunct_count = (uint32_t)count;
+    return ok;
+}
+
 const struct query *
 compile_subquery(struct compiler *compiler, const struct select *select)
 {
@@ -264,10 +289,7 @@ compile_subquery(struct compiler *compiler, const struct select *select)
     bool ok = compile_variables(compiler, select, query);
     ok = refuse_table_clauses(compiler, select) && ok;
     ok = compile_output(compiler, select, query) && ok;
-    if (select->where != NULL) {
-        query->where = compile_expr(compiler, select->where);
-        ok = ok && query->where != NULL;
-    }
+    ok = compile_where(compiler, select->where, query) && ok;
     if (!ok) {
         return NULL;
     }

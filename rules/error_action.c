@@ -66,7 +66,8 @@ error_action_write(struct buf *out, struct bytes rule, const struct rule_message
     bool has_client = origin->client_id.data != NULL;
     write_member(out, "{\"ruleName\":", rule, arena);
     write_member(out, ",\"topic\":", message->topic, arena);
-    write_member(out, ",\"cloudwatchTraceId\":", origin->trace_id, arena);
+    write_member(out, ",\"cloudwatchTraceId\":", rule_message_trace_id(message),
+                 arena);
     write_member(out, ",\"clientId\":", has_client ? origin->client_id : BYTES("n/a"), arena);
     if (origin->source_ip.data != NULL) {
         write_member(out, ",\"sourceIp\":", origin->source_ip, arena);

@@ -36,6 +36,7 @@ struct run {
     struct value *variables;      /* SET @name = ..., by index */
     const uint64_t *salt;         /* of the rule: rules draw different random numbers */
     uint64_t draws;               /* random numbers drawn so far */
+    uint32_t conjunct;            /* which one of WHERE stopped the message, when one did */
     bool version_2015;
 };
 
@@ -120,10 +121,11 @@ enum query_shape {
 };
 
 struct query {
-    const struct node *where; /* NULL: all pass */
+    const struct node *const *conjuncts; /* of WHERE, from left to right; none: all pass */
     const struct output_item *items;
     const struct layout *layout; /* of all items but a leading '*' */
     const struct node *const *variables; /* SET, in order */
+    uint32_t conjunct_count;
     uint32_t item_count;
     uint32_t variable_count;
     enum query_shape shape;

@@ -16,10 +16,9 @@ const size_t function_count = sizeof functions / sizeof functions[0];
 
 /* Known to AWS IoT, not to us yet. */
 static const char *const planned[] = {
-        "accountid", "aws_lambda", "clientid", "get_dynamodb", "get_mqtt_property",
-        "get_registry_data", "get_secret", "get_thing_shadow", "get_user_properties",
-        "machinelearning_predict", "parse_time", "principal", "sourceip", "time_to_epoch",
-        "traceid",
+        "aws_lambda", "get_dynamodb", "get_registry_data", "get_secret", "get_thing_shadow",
+        "machinelearning_predict",
+        "parse_time", "time_to_epoch",
 };
 
 const struct function *

@@ -13,6 +13,7 @@ parser_init(struct parser *parser, const struct token_source *source, enum diale
             .source = *source, .dialect = dialect, .arena = arena, .diags = diags};
     if (source->range.end == 0) {
         parser->lines = line_index_of(source->file, source->text, arena);
+        parser->lines.origin = source->origin;
     }
     return token_list_read(&parser->tokens, source, arena, diags);
 }
@@ -310,12 +311,15 @@ line_index_of(struct bytes file, struct bytes text, struct arena *arena)
             starts[line++] = (uint32_t)i + 1;
         }
     }
-    return (struct line_index){file, text, starts, count};
+    return (struct line_index){.file = file, .text = text, .starts = starts, .count = count};
 }
 
 struct diag_place
 line_index_place(const struct line_index *lines, struct span span)
 {
+    if (lines->origin != NULL) {
+        return origin_place(lines->origin, span.start, span.end);
+    }
     size_t low = 0, high = lines->count; /* the line is in [low, high) */
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;

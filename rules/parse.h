@@ -26,6 +26,7 @@ struct line_index {
     struct bytes text;
     const uint32_t *starts;
     size_t count;
+    const struct text_origin *origin; /* of the text; NULL: it is the file's own */
 };
 
 struct line_index line_index_of(struct bytes file, struct bytes text, struct arena *arena);

@@ -277,7 +277,8 @@ pool_query(struct pool *pool, const struct query *draft)
     query->variable_count = draft->variable_count;
     query->items = keep_items(pool, draft);
     query->item_count = draft->item_count;
-    query->where = keep_node(pool, draft->where); /* last: it is what differs most, and is first */
+    query->conjuncts = keep_nodes(pool, draft->conjuncts, draft->conjunct_count);
+    query->conjunct_count = draft->conjunct_count;
     return keep(pool, query, sizeof *query);
 }
 

@@ -291,15 +291,14 @@ enum query_verdict
 query_run(const struct query *query, struct run *run, struct buf *out, const char **reason)
 {
     query_set_variables(query, run);
-    if (query->where != NULL) {
+    for (uint32_t i = 0; i < query->conjunct_count; i++) {
         struct value value;
         bool pass;
-        node_eval(query->where, run, &value);
-        if (!value_to_boolean(&value, &pass, run->arena)) {
-            return QUERY_UNDEFINED;
-        }
-        if (!pass) {
-            return QUERY_FILTERED;
+        node_eval(query->conjuncts[i], run, &value);
+        bool is_defined = value_to_boolean(&value, &pass, run->arena);
+        if (!is_defined || !pass) {
+            run->conjunct = i;
+            return is_defined ? QUERY_FILTERED : QUERY_UNDEFINED;
         }
     }
     return project(query, run, out, reason);

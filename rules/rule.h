@@ -111,6 +111,47 @@ const char *rule_function_name(size_t i);
 
 enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
 
+/* Where a rule names a field. */
+enum rule_field_use {
+    RULE_FIELD_SET = 1,
+    RULE_FIELD_SELECT = 2,
+    RULE_FIELD_WHERE = 4,
+    RULE_FIELD_TARGET = 8, /* in a template */
+};
+
+/* What a field must be for the rule to get anywhere with it. */
+enum rule_field_wish {
+    RULE_WISH_ANY,
+    RULE_WISH_NUMERIC, /* a number, or a string that is one: x > 5, x * 2 */
+    RULE_WISH_NUMBER,  /* x = 5 */
+    RULE_WISH_STRING,  /* x = 'on' */
+    RULE_WISH_BOOLEAN, /* x = true */
+};
+
+/*
+ * A path into the payload that the rule names: device.id, also as get(device, 'id'). Not in the
+ * list: variables, and what a nested SELECT names, which may be a member of its elements.
+ */
+struct rule_field {
+    struct bytes name; /* with dots */
+    const struct bytes *segments;
+    size_t segment_count;
+    unsigned uses;     /* enum rule_field_use */
+    enum rule_field_wish wish; /* the first that is not ANY */
+    bool may_be_missing; /* it is only asked for by functions that cope with that */
+    struct diag_place place;
+};
+
+/* One condition of WHERE a AND b AND c. */
+struct rule_conjunct {
+    struct bytes text; /* as written */
+    struct diag_place place;
+    const uint32_t *fields; /* indices into rule_info.fields */
+    size_t field_count;
+};
+
+enum { RULE_FIELDS_MAX = 64 };
+
 struct rule_info {
     const struct rule_target *targets;
     size_t target_count;
@@ -123,6 +164,11 @@ struct rule_info {
     size_t error_target_count; /* 0: the rule has none */
     const struct rule_option *options; /* of CREATE RULE ... WITH */
     size_t option_count;
+    const struct rule_conjunct *conjuncts; /* of WHERE, in the order in which they are asked */
+    size_t conjunct_count;
+    const struct rule_field *fields; /* each path once, at most RULE_FIELDS_MAX */
+    size_t field_count;
+    size_t fields_omitted; /* that were too many */
     struct bytes text; /* the statement as written */
     struct diag_place place;
 };
@@ -164,7 +210,8 @@ struct rule_origin {
     struct bytes client_id;
     struct bytes principal;
     struct bytes source_ip;
-    struct bytes trace_id;
+    struct bytes trace_id; /* absent: made from trace_seed */
+    uint64_t trace_seed;   /* of the stream; 0: the message has no trace id */
 };
 
 /*
@@ -210,10 +257,14 @@ struct rule_row {
     const struct rule_output *outputs; /* in the order of the targets */
     size_t output_count;
     const char *reason; /* with RULE_FAILED: static text */
+    uint32_t conjunct;  /* with RULE_FILTERED and RULE_UNDEFINED: which of WHERE decided */
 };
 
 /* Whether a message's payload is JSON, and if not why (static text). Parses if needed. */
 bool rule_message_is_json(struct rule_message *message, const char **reason);
+
+/* What traceid() gives, in the message's arena; data NULL: the message has none. */
+struct bytes rule_message_trace_id(const struct rule_message *message);
 
 enum rule_verdict rule_run(const struct rule *rule, struct rule_message *message,
                            struct rule_row *out);

@@ -4,6 +4,8 @@
  */
 #include "compile.h"
 
+#include "fields.h"
+
 /* The offset of the '}' that ends the expression at `at`, or the size. */
 static size_t
 find_end(struct bytes text, size_t at)
@@ -49,6 +51,9 @@ compile_part(struct compiler *compiler, const struct token_source *source)
     const struct expr *expr = parse_expr(&parser);
     if (expr == NULL || !parser_expect(&parser, TOKEN_END, "an operator or '}'")) {
         return NULL;
+    }
+    if (compiler->fields != NULL) {
+        fields_note(compiler->fields, expr, RULE_FIELD_TARGET, NULL);
     }
     return compile_expr(compiler, expr);
 }
@@ -114,7 +119,8 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
     apart.diags_before = 0;
     apart.errors_before = 0;
     apart.lines = line_index_of(compiler->lines.file, text, compiler->scratch);
-    struct token_source source = {compiler->lines.file, text, compiler->comments, {0, 0}};
+    struct token_source source = {
+            .file = compiler->lines.file, .text = text, .comments = compiler->comments};
     bool ok = compile_parts(out, &apart, &source, 0, text, (struct span){0, 0});
     compiler->pool = apart.pool;
     for (size_t i = 0; i < diags.count; i++) {
@@ -137,7 +143,10 @@ template_compile(struct template *out, struct compiler *compiler, struct bytes t
     if (!inside) {
         return compile_apart(out, compiler, arena_copy(compiler->scratch, text), span);
     }
-    struct token_source source = {compiler->lines.file, whole, compiler->comments, {0, 0}};
+    struct token_source source = {.file = compiler->lines.file,
+                                  .text = whole,
+                                  .comments = compiler->comments,
+                                  .origin = compiler->lines.origin};
     return compile_parts(out, compiler, &source, (size_t)(text.data - whole.data), text, span);
 }
 

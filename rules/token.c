@@ -55,8 +55,11 @@ keyword_is_reserved(enum keyword keyword)
 static void
 report(struct lexer *lexer, size_t start, size_t end, const char *message, const char *hint)
 {
-    struct diag_place place = diag_place_of(lexer->source->file, lexer->source->text, start,
-                                            end - start);
+    const struct token_source *source = lexer->source;
+    struct diag_place place = source->origin != NULL
+                                      ? origin_place(source->origin, start, end)
+                                      : diag_place_of(source->file, source->text, start,
+                                                      end - start);
     diag_at(lexer->diags, DIAG_ERROR, &place, "%s", message);
     if (hint != NULL) {
         diag_hint(lexer->diags, "%s", hint);

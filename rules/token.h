@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "origin.h"
 
 enum token_kind {
     TOKEN_END,
@@ -84,6 +85,7 @@ struct token_source {
     struct bytes text; /* at most TOKEN_TEXT_MAX_BYTES */
     bool comments;     /* whether '--' and block comments are allowed */
     struct span range; /* the part of the text to read; {0, 0}: all of it */
+    const struct text_origin *origin; /* where the text comes from, for places; NULL: the file */
 };
 
 /*

@@ -78,6 +78,7 @@ open_engine(struct bench *bench)
             .os = &os_posix,
             .data_dir = bench->dir,
             .checkpoint_interval_ms = 20,
+            .origin = {.account_id = "123", .principal_property = "by", .gateway = "test"},
             .source = {.dir = bench->journal_dir,
                        .tail = tail,
                        .prepare_wait = prepare_wait,
@@ -446,6 +447,29 @@ a_message_that_goes_round_in_a_circle_is_stopped(void **state)
 }
 
 static void
+rules_see_who_published(void **state)
+{
+    struct bench *bench = *state;
+    struct buf encoded = {0};
+    const struct message_property user = {BYTES("by"), BYTES("user-7")};
+    const struct message_props props = {
+            .content_type = BYTES("a/b"), .user = &user, .user_count = 1};
+    message_props_encode(&props, &encoded);
+    run_rules(bench, "CREATE TABLE t WITH ('connector' = 'null'); INSERT INTO t SELECT * FROM '#' "
+                     "WHERE principal() = 'user-7' AND get_mqtt_property('content_type') = 'a/b' "
+                     "AND accountid() = '123' AND length(traceid()) = 36 AND clientid() = 'n/a';");
+    publish(bench, "a/1", "{}");
+    struct record record = {
+            .topic = BYTES("a/1"), .payload = BYTES("{}"), .props = buf_bytes(&encoded)};
+    assert_true(journal_append(bench->journal, &record, &bench->diags));
+    engine_wake(bench->engine);
+    await_records(bench, 2);
+    assert_int_equal(bench->ruleset->rules[0].counters->undefined, 1);
+    assert_int_equal(bench->ruleset->rules[0].counters->matched, 1);
+    buf_fini(&encoded);
+}
+
+static void
 committed_segments_are_given_back(void **state)
 {
     struct bench *bench = *state;
@@ -481,6 +505,7 @@ main(void)
             TEST(what_waits_for_an_undeclared_table_is_said),
             TEST(a_closed_sink_leaves_no_mark),
             TEST(a_message_that_goes_round_in_a_circle_is_stopped),
+            TEST(rules_see_who_published),
             TEST(committed_segments_are_given_back),
     };
 #undef TEST

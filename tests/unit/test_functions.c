@@ -19,6 +19,17 @@ run_example(const struct function *function)
     if (!rule_sql_parse(&file, &sql, &diags) || diags.count > 0) {
         fail_msg("%s: %.*s", function->example, BYTES_ARG(diag_first_error(&diags)));
     }
+    const struct rule_property user = {BYTES("site"), BYTES("north")};
+    const struct rule_origin origin = {
+            .content_type = BYTES("application/json"),
+            .user = &user,
+            .user_count = 1,
+            .account_id = BYTES("123456789012"),
+            .client_id = BYTES("sensor-7"),
+            .principal = BYTES("user-7"),
+            .source_ip = BYTES("192.0.2.7"),
+            .trace_seed = 1,
+    };
     struct arena arena = {0};
     struct rule_message message = {
             .arena = &arena,
@@ -27,6 +38,7 @@ run_example(const struct function *function)
                              "\"obj\": {\"my-key\": \"v\"}, \"none\": null}"),
             .time_us = INT64_C(1497028786123000),
             .seed = 42,
+            .origin = &origin,
     };
     struct rule_row row;
     enum rule_verdict verdict = rule_run(file->rules[0], &message, &row);

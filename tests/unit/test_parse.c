@@ -160,7 +160,8 @@ parsed(const char *text, enum dialect dialect, bool query)
     struct arena arena = {0};
     struct diag_list diags = {0};
     struct buf out = {0};
-    struct token_source source = {BYTES("t.sql"), bytes_of_string(text), true, {0, 0}};
+    struct token_source source = {
+            .file = BYTES("t.sql"), .text = bytes_of_string(text), .comments = true};
     struct parser parser;
     bool ok = parser_init(&parser, &source, dialect, &arena, &diags);
     const struct select *select = query ? parse_select(&parser) : NULL;

@@ -45,7 +45,7 @@ query(struct rig *rig, const char *sql)
             .diags = &diags,
             .lines = line_index_of(BYTES("test"), text, &rig->scratch),
     };
-    struct token_source source = {BYTES("test"), text, true, {0, 0}};
+    struct token_source source = {.file = BYTES("test"), .text = text, .comments = true};
     struct parser parser;
     assert_true(parser_init(&parser, &source, DIALECT_TOPIC, &rig->scratch, &diags));
     const struct query *query = compile_query(&compiler, parse_select(&parser));
@@ -92,9 +92,9 @@ another_constant_changes_only_what_leads_to_it(void **state)
     const struct query *a = query(rig, "SELECT x, y FROM 't' WHERE x > 1");
     const struct query *b = query(rig, "SELECT x, y FROM 't' WHERE x > 2");
     assert_ptr_not_equal(a, b);
-    assert_ptr_not_equal(a->where, b->where);
-    assert_ptr_not_equal(a->where->items[1], b->where->items[1]);
-    assert_ptr_equal(a->where->items[0], b->where->items[0]);
+    assert_ptr_not_equal(a->conjuncts[0], b->conjuncts[0]);
+    assert_ptr_not_equal(a->conjuncts[0]->items[1], b->conjuncts[0]->items[1]);
+    assert_ptr_equal(a->conjuncts[0]->items[0], b->conjuncts[0]->items[0]);
     assert_ptr_equal(a->items, b->items);
     assert_ptr_equal(a->layout, b->layout);
 }

@@ -13,6 +13,7 @@
  */
 #include "base/base64.h"
 #include "base/json.h"
+#include "host.h"
 #include "rules/rule.h"
 #include "rules/topic.h"
 
@@ -45,6 +46,7 @@ struct vector {
     struct arena arena;
     struct bytes id;
     struct bytes area;
+    const struct rule_host *host;
 };
 
 static struct bytes
@@ -154,9 +156,66 @@ now_us(struct vector *vector)
     return now_ms * 1000;
 }
 
+/* ---- context: what is known of the message beside topic and payload ---- */
+
+static const struct rule_property *
+user_properties(struct vector *vector, uint32_t list, size_t *count)
+{
+    const struct json *json = &vector->json;
+    *count = json->nodes[list].count;
+    struct rule_property *user = arena_new_array(&vector->arena, struct rule_property, *count);
+    for (uint32_t i = 0; i < *count; i++) {
+        uint32_t pair = json_element(json, list, i);
+        user[i].name = json_string(json, json_element(json, pair, 0), &vector->arena);
+        user[i].value = json_string(json, json_element(json, pair, 1), &vector->arena);
+    }
+    return user;
+}
+
+static void
+set_properties(struct vector *vector, uint32_t mqtt5, struct rule_origin *origin)
+{
+    struct bytes correlation = member_string(vector, mqtt5, "correlation_data");
+    uint32_t user = json_member(&vector->json, mqtt5, BYTES("user_properties"));
+    origin->content_type = member_string(vector, mqtt5, "content_type");
+    origin->response_topic = member_string(vector, mqtt5, "response_topic");
+    origin->payload_is_text = bytes_equal(member_string(vector, mqtt5, "format_indicator"),
+                                          BYTES("UTF8_DATA"));
+    if (correlation.data != NULL) {
+        struct buf bytes = {.arena = &vector->arena};
+        check(base64_decode(&bytes, correlation));
+        origin->correlation = buf_bytes(&bytes);
+    }
+    if (user != 0) {
+        origin->user = user_properties(vector, user, &origin->user_count);
+    }
+}
+
+static struct rule_origin
+origin_of(struct vector *vector)
+{
+    struct rule_origin origin = {0};
+    uint32_t context = member(vector, "context");
+    if (context == 0) {
+        return origin;
+    }
+    uint32_t mqtt5 = json_member(&vector->json, context, BYTES("mqtt5"));
+    origin.account_id = member_string(vector, context, "accountid");
+    origin.client_id = member_string(vector, context, "clientid");
+    origin.principal = member_string(vector, context, "principal");
+    origin.source_ip = member_string(vector, context, "sourceip");
+    origin.trace_id = member_string(vector, context, "traceid");
+    origin.trace_seed = member_string(vector, context, "protocol").data == NULL;
+    if (mqtt5 != 0) {
+        set_properties(vector, mqtt5, &origin);
+    }
+    return origin;
+}
+
 static struct outcome
 run_rule(struct vector *vector, const struct rule *rule, bool template)
 {
+    const struct rule_origin origin = origin_of(vector);
     struct bytes topic = member_string(vector, 0, "topic"), name, rest;
     struct rule_message message = {
             .arena = &vector->arena,
@@ -164,6 +223,8 @@ run_rule(struct vector *vector, const struct rule *rule, bool template)
             .payload = payload_of(vector),
             .time_us = now_us(vector),
             .seed = 7,
+            .origin = &origin,
+            .host = vector->host,
     };
     const struct rule_info *info = rule_info(rule);
     bool direct = topic_is_basic_ingest(topic, &name, &rest);
@@ -265,9 +326,10 @@ struct tally {
 };
 
 static void
-run_line(struct bytes line, struct bytes pending, struct tally *tally)
+run_line(struct bytes line, struct bytes pending, const struct rule_host *host,
+         struct tally *tally)
 {
-    struct vector vector = {0};
+    struct vector vector = {.host = host};
     struct json_error error;
     if (!json_parse(&vector.json, line, 1000, &vector.arena, &error)) {
         printf("line is no JSON: %s\n", error.message);
@@ -308,9 +370,11 @@ main(int argc, char **argv)
     struct bytes rest = read_file(argv[2], &arena), line;
     struct bytes pending = argc == 4 ? read_file(argv[3], &arena) : BYTES("");
     struct tally tally = {0};
+    struct host host;
+    host_init(&host, &os_posix);
     while (bytes_split(&rest, '\n', &line)) {
         if (line.size > 0) {
-            run_line(line, pending, &tally);
+            run_line(line, pending, &host.rule, &tally);
         }
     }
     printf("%u passed, %u failed", tally.passed, tally.failed);
@@ -318,6 +382,7 @@ main(int argc, char **argv)
         printf(", %u pending", tally.pending);
     }
     printf("\n");
+    host_fini(&host);
     arena_fini(&arena);
     return tally.failed > 0 || tally.passed == 0;
 }
