@@ -80,7 +80,7 @@ skip_space(const char *p, const char *end)
 
 /* ---- strings ---- */
 
-/* The high bit of each byte of `word` that equals `byte`; exact up to the first such byte. */
+/* The high bit of each byte of `word` that equals `byte`; exact up to the lowest such byte. */
 static inline uint64_t
 bytes_that_equal(uint64_t word, unsigned char byte)
 {
@@ -89,20 +89,38 @@ bytes_that_equal(uint64_t word, unsigned char byte)
            UINT64_C(0x8080808080808080);
 }
 
+/* How many bytes of the text lie before the lowest high bit of a word that was read there. */
+static inline size_t
+bytes_before(uint64_t high_bits)
+{
+    return (size_t)__builtin_ctzll(high_bits) / 8;
+}
+
+/* The text's first byte is the lowest, whatever the machine's order. */
+static inline uint64_t
+load_word(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 /* To the first quote, backslash, control character or byte above 0x7f. */
 static inline const char *
 skip_plain(const char *p, const char *end)
 {
     while ((size_t)(end - p) >= 8) {
-        uint64_t word;
-        memcpy(&word, p, sizeof word);
+        uint64_t word = load_word(p);
         uint64_t high = word & UINT64_C(0x8080808080808080);
         uint64_t control = (word - UINT64_C(0x2020202020202020)) & ~word &
                            UINT64_C(0x8080808080808080);
         uint64_t stop = high | control | bytes_that_equal(word, '"') |
                         bytes_that_equal(word, '\\');
         if (stop != 0) {
-            break;
+            return p + bytes_before(stop);
         }
         p += 8;
     }
@@ -504,13 +522,10 @@ json_string(const struct json *json, uint32_t node, struct arena *arena)
 }
 
 static bool
-string_equals(const struct json *json, const struct json_node *node, struct bytes key)
+escaped_equals(const struct json *json, const struct json_node *node, struct bytes key)
 {
     const char *p = json->text.data + node->start;
     const char *end = json->text.data + node->end;
-    if ((node->flags & JSON_ESCAPED) == 0) {
-        return (size_t)(end - p) == key.size && memcmp(p, key.data, key.size) == 0;
-    }
     size_t at = 0;
     while (p < end) {
         char piece[4];
@@ -528,18 +543,28 @@ string_equals(const struct json *json, const struct json_node *node, struct byte
     return at == key.size;
 }
 
+/* Most names differ in their size or first byte. */
+static inline bool
+name_equals(const struct json *json, const struct json_node *node, struct bytes key)
+{
+    if ((node->flags & JSON_ESCAPED) != 0) {
+        return escaped_equals(json, node, key);
+    }
+    const char *name = json->text.data + node->start;
+    return node->end - node->start == key.size &&
+           (key.size == 0 ||
+            (name[0] == key.data[0] && memcmp(name, key.data, key.size) == 0));
+}
+
 uint32_t
 json_member(const struct json *json, uint32_t object, struct bytes key)
 {
     const struct json_node *nodes = json->nodes;
     check(nodes[object].kind == JSON_OBJECT);
     uint32_t found = 0;
-    if (key.size == 0) {
-        key.data = ""; /* memcmp wants a pointer */
-    }
     uint32_t name = object + 1;
-    for (uint32_t i = 0; i < nodes[object].count; i++) {
-        if (string_equals(json, &nodes[name], key)) {
+    for (uint32_t i = nodes[object].count; i > 0; i--) {
+        if (name_equals(json, &nodes[name], key)) {
             found = name + 1;
         }
         name = nodes[name + 1].next;
