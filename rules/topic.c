@@ -188,15 +188,21 @@ topic_trie_footprint(const struct topic_trie *trie)
            trie->edge_capacity * sizeof *trie->edges;
 }
 
-/* FNV-1a, over the parent too. */
-static uint32_t
-hash_of(uint32_t parent, struct bytes level)
+/*
+ * As bytes_split() at '/', of a rest that has data, and with the hash of the level below a node in
+ * the same pass: FNV-1a, over the node too.
+ */
+static struct bytes
+split_level(struct bytes *rest, uint32_t parent, uint32_t *hash)
 {
-    uint32_t hash = UINT32_C(2166136261) ^ parent * UINT32_C(2654435769);
-    for (size_t i = 0; i < level.size; i++) {
-        hash = (hash ^ (unsigned char)level.data[i]) * UINT32_C(16777619);
+    const char *start = rest->data, *end = start + rest->size, *p = start;
+    uint32_t h = UINT32_C(2166136261) ^ parent * UINT32_C(2654435769);
+    for (; p < end && *p != '/'; p++) {
+        h = (h ^ (unsigned char)*p) * UINT32_C(16777619);
     }
-    return hash ^ hash >> 15;
+    *hash = h ^ h >> 15;
+    *rest = p < end ? bytes_of(p + 1, (size_t)(end - p) - 1) : (struct bytes){0};
+    return bytes_of(start, (size_t)(p - start));
 }
 
 static bool
@@ -261,12 +267,11 @@ add_node(struct topic_trie *trie)
 
 /* The edge for a level, made empty when there is none: then the caller fills it. */
 static struct trie_edge *
-find_or_add_edge(struct topic_trie *trie, uint32_t parent, struct bytes level)
+find_or_add_edge(struct topic_trie *trie, uint32_t parent, struct bytes level, uint32_t hash)
 {
     if ((trie->edge_count + 1) * 4 > trie->edge_capacity * 3) {
         grow_edges(trie);
     }
-    uint32_t hash = hash_of(parent, level);
     struct trie_edge *edge = find_edge(trie, parent, level, hash);
     if (edge_is_empty(edge)) {
         *edge = (struct trie_edge){
@@ -338,8 +343,9 @@ child_for_plus(struct topic_trie *trie, uint32_t node)
 static void
 add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t index)
 {
-    struct bytes level;
-    while (bytes_split(&rest, '/', &level)) {
+    while (rest.data != NULL) {
+        uint32_t hash;
+        struct bytes level = split_level(&rest, node, &hash);
         if (is_wildcard(level, '#')) {
             add_link(trie, &trie->nodes[node].hash, index);
             return;
@@ -348,7 +354,7 @@ add_from(struct topic_trie *trie, uint32_t node, struct bytes rest, uint32_t ind
             node = child_for_plus(trie, node);
             continue;
         }
-        struct trie_edge *edge = find_or_add_edge(trie, node, level);
+        struct trie_edge *edge = find_or_add_edge(trie, node, level, hash);
         if (edge_is_empty(edge)) {
             make_leaf(trie, edge, rest, index);
             return;
@@ -396,19 +402,19 @@ static void
 match_from(const struct match *match, uint32_t at, struct bytes topic, bool wild)
 {
     const struct trie_node *node = &match->trie->nodes[at];
-    struct bytes level;
     if (topic.data == NULL) {
         report_chain(match, node->ends);
         return;
     }
-    bytes_split(&topic, '/', &level);
+    uint32_t hash;
+    struct bytes level = split_level(&topic, at, &hash);
     if (wild) {
         report_chain(match, node->hash);
         if (node->plus != NONE) {
             match_from(match, node->plus, topic, true);
         }
     }
-    const struct trie_edge *edge = find_edge(match->trie, at, level, hash_of(at, level));
+    const struct trie_edge *edge = find_edge(match->trie, at, level, hash);
     if (edge->rest != NULL) {
         match_leaf(match, edge, topic);
     } else if (edge->to != NONE) {
