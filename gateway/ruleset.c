@@ -146,15 +146,23 @@ list_paths(struct load *load, const char *path)
     return true;
 }
 
+static int
+compare_path_to_file(const void *path, const void *file)
+{
+    return strcmp(path, (*(struct ruleset_file *const *)file)->path);
+}
+
+/* The files of a generation are in the order of their paths. */
 static struct ruleset_file *
 running_version(const struct load *load, const char *path)
 {
-    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
-        if (strcmp(load->previous->files[i]->path, path) == 0) {
-            return load->previous->files[i];
-        }
+    if (load->previous == NULL || load->previous->file_count == 0) {
+        return NULL;
     }
-    return NULL;
+    struct ruleset_file **found =
+            bsearch(path, load->previous->files, load->previous->file_count,
+                    sizeof *load->previous->files, compare_path_to_file);
+    return found == NULL ? NULL : *found;
 }
 
 static void
@@ -210,11 +218,9 @@ count_removed(const struct load *load)
 {
     size_t removed = 0;
     for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
-        bool found = false;
-        for (size_t j = 0; j < load->path_count && !found; j++) {
-            found = strcmp(load->paths[j], load->previous->files[i]->path) == 0;
-        }
-        removed += !found;
+        const char *path = load->previous->files[i]->path;
+        removed += load->path_count == 0 || bsearch(&path, load->paths, load->path_count,
+                                                    sizeof *load->paths, compare_paths) == NULL;
     }
     return removed;
 }
@@ -389,12 +395,7 @@ provide_file(struct load *load, struct ruleset_file *file)
 static bool
 is_settled(const struct load *load, const struct candidate *candidate)
 {
-    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
-        if (load->previous->files[i] == candidate->file) {
-            return true;
-        }
-    }
-    return false;
+    return running_version(load, candidate->file->path) == candidate->file;
 }
 
 /* One kind of check over all included files, those that run before those that are new. */
