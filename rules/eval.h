@@ -142,6 +142,14 @@ struct template {
     uint32_t part_count;
 };
 
+/* The same text for every message. */
+static inline bool
+template_is_fixed(const struct template *template)
+{
+    return template->part_count == 0 ||
+           (template->part_count == 1 && template->parts[0].node == NULL);
+}
+
 /* What a rule makes of its row for one target. */
 struct target_program {
     enum rule_target_kind kind;

@@ -124,9 +124,7 @@ loader_compile_target(struct loader *loader, enum rule_target_kind kind, struct 
     if (!template_compile(template, &loader->compiler, text, span)) {
         return false;
     }
-    bool fixed = template->part_count == 0 ||
-                 (template->part_count == 1 && template->parts[0].node == NULL);
-    if (kind == RULE_TARGET_TOPIC && fixed && !topic_is_valid(text)) {
+    if (kind == RULE_TARGET_TOPIC && template_is_fixed(template) && !topic_is_valid(text)) {
         compiler_report(&loader->compiler, DIAG_ERROR, span, "nobody can publish to this topic");
         compiler_hint(&loader->compiler, "a topic is not empty and has no '+' and '#'; "
                                          "${topic(2)} takes a level from the message's topic");

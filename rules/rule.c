@@ -38,7 +38,8 @@ fill_output(const struct target_program *target, struct run *run, const struct r
                                                          : template_run(&target->template, run),
             .payload = row->payload,
     };
-    if (target->kind == RULE_TARGET_TOPIC && !topic_is_valid(output.text)) {
+    bool checked = target->kind != RULE_TARGET_TOPIC || template_is_fixed(&target->template);
+    if (!checked && !topic_is_valid(output.text)) {
         output.failure = BYTES("the target topic is empty or holds a wildcard");
     }
     return output;
