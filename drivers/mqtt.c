@@ -795,7 +795,8 @@ mqtt_subscribe(struct mqtt_connection *connection, const char *filter, uint32_t 
         response.subscribeOptions.retainHandling = 1;
         add_number(&response.properties, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER, id);
     }
-    int code = MQTTAsync_subscribe(connection->client, filter, 1, &response);
+    int code = MQTTAsync_subscribe(connection->client, filter,
+                                   connection->options.is_at_most_once ? 0 : 1, &response);
     MQTTProperties_free(&response.properties);
     return is_accepted(code, &response);
 }

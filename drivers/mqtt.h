@@ -51,6 +51,7 @@ struct mqtt_options {
     int64_t reconnect_max_ms;
     uint32_t packet_max_bytes; /* the broker drops what is larger (MQTT 5) */
     unsigned window;           /* QoS 1 publications that the owner lets be unacknowledged */
+    bool is_at_most_once;      /* subscribe at QoS 0: the broker keeps nothing for us */
     bool sends_at_once;        /* TCP_NODELAY: for a publisher; a subscriber's acknowledgements
                                   had better share packets */
 };
@@ -115,8 +116,9 @@ int64_t mqtt_step(struct mqtt_connection *connection);
 bool mqtt_is_connected(const struct mqtt_connection *connection);
 
 /*
- * Owner. Subscribes at QoS 1; retained messages come only for a new subscription. `id` goes into
- * the subscription identifier (MQTT 5). False: not connected; there will be no answer.
+ * Owner. Subscribes at QoS 1, or 0 (is_at_most_once); retained messages come only for a new
+ * subscription. `id` goes into the subscription identifier (MQTT 5). False: not connected; there
+ * will be no answer.
  */
 bool mqtt_subscribe(struct mqtt_connection *connection, const char *filter, uint32_t id,
                     uint64_t token) MUST_CHECK;

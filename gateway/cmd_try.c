@@ -7,52 +7,24 @@
 #include "command.h"
 #include "host.h"
 #include "ruleset.h"
-#include "trial.h"
+#include "trial_input.h"
 
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/os.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { TRY_INPUT_MAX_BYTES = 64 * 1024 * 1024 };
 
 struct try {
     struct trial *trial;
     struct arena arena; /* of one message */
-    int64_t now_us;
+    struct trial_input input;
     uint64_t seed;
-    struct bytes input_name;
-    struct bytes topic; /* of every line; empty: the line says it */
-    struct bytes account_id;
     bool line_is_json;
     uint64_t messages, unmatched, matched, filtered, undefined, failed, not_json;
     struct diag_list diags;
 };
-
-static bool
-parse_line(struct try *try, unsigned number, struct bytes text, struct trial_message *out)
-{
-    if (try->topic.size > 0) {
-        *out = (struct trial_message){.topic = try->topic, .payload = text};
-    } else {
-        struct diag_place place = {
-                .file = try->input_name, .line = number, .column = 1, .source_line = text};
-        if (!trial_message_parse(out, text, &place, &try->arena, &try->diags)) {
-            return false;
-        }
-    }
-    if (!out->has_time) {
-        out->time_us = try->now_us;
-    }
-    if (out->origin.account_id.data == NULL) {
-        out->origin.account_id = try->account_id;
-    }
-    out->origin.trace_seed = 1;
-    return true;
-}
 
 /* A payload that is not JSON is shown as a JSON string; bytes that are not UTF-8 as base64 would
  * be: they are named, not shown. */
@@ -129,29 +101,14 @@ count_outcome(void *context, struct trial_outcome *outcome)
 }
 
 static void
-try_message(struct try *try, const struct trial_message *message)
+try_message(void *context, const struct trial_message *message)
 {
+    struct try *try = context;
     try->messages++;
     if (trial_run(try->trial, message, &try->arena, count_outcome, try)) {
         try->not_json += !try->line_is_json;
     } else {
         try->unmatched++;
-    }
-}
-
-static void
-try_input(struct try *try, struct bytes text)
-{
-    struct bytes rest = text, line;
-    for (unsigned number = 1; bytes_split(&rest, '\n', &line); number++) {
-        struct trial_message message;
-        if (bytes_ends_with(line, BYTES("\r"))) {
-            line.size--;
-        }
-        if (line.size > 0 && parse_line(try, number, line, &message)) {
-            try_message(try, &message);
-        }
-        arena_reset(&try->arena);
     }
 }
 
@@ -176,50 +133,6 @@ print_summary(const struct try *try)
     fputc('\n', stderr);
 }
 
-static bool
-read_stream(FILE *stream, struct buf *out)
-{
-    size_t n;
-    while ((n = fread(buf_reserve(out, 65536), 1, 65536, stream)) > 0) {
-        out->size += n;
-        if (out->size > TRY_INPUT_MAX_BYTES) {
-            return false;
-        }
-    }
-    return ferror(stream) == 0;
-}
-
-static bool
-read_input(const char *path, struct buf *out, struct diag_list *diags)
-{
-    bool standard = path == NULL || strcmp(path, "-") == 0;
-    FILE *stream = standard ? stdin : fopen(path, "re");
-    bool done = stream != NULL && read_stream(stream, out);
-    if (!done) {
-        diag_io_error(diags, errno == 0 ? EFBIG : errno, "cannot read the input '%s'",
-                      standard ? "-" : path);
-    }
-    if (!standard && stream != NULL) {
-        fclose(stream);
-    }
-    return done;
-}
-
-static bool
-parse_now(const char *text, int64_t *out_us, struct diag_list *diags)
-{
-    if (text == NULL) {
-        *out_us = os_posix.wall_us(&os_posix);
-        return true;
-    }
-    if (trial_time_parse(bytes_of_string(text), out_us)) {
-        return true;
-    }
-    diag_error(diags, DIAG_INVALID, "'--now %s' is not a time", text);
-    diag_hint(diags, "write milliseconds since 1970, or text like 2026-01-31T12:00:00Z");
-    return false;
-}
-
 static struct trial *
 start_trial(const struct ruleset *ruleset, const struct host *host, uint64_t seed)
 {
@@ -240,10 +153,11 @@ run_try(struct try *try, const char *sql, const char *input_path)
     struct host host;
     host_init(&host, &os_posix);
     if (ruleset_load_text(&ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags) &&
-        read_input(input_path, &input, &try->diags)) {
-        try->input_name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
+        trial_input_read(input_path, &input, &try->diags)) {
+        try->input.name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
         try->trial = start_trial(ruleset, &host, try->seed);
-        try_input(try, buf_bytes(&input));
+        trial_input_each(&try->input, buf_bytes(&input), &try->arena, try_message, try,
+                         &try->diags);
         fflush(stdout); /* rows before the summary, also where both go to one place */
         print_summary(try);
     }
@@ -272,7 +186,7 @@ cmd_try(int argc, char **argv)
                             sizeof flags / sizeof *flags, 0, &code)) {
         return code;
     }
-    struct try try = {.topic = bytes_of_string(topic)};
+    struct try try = {.input = {.topic = bytes_of_string(topic)}};
     int64_t seed_number;
     code = EXIT_CODE_USAGE;
     if (sql == NULL) {
@@ -280,9 +194,9 @@ cmd_try(int argc, char **argv)
         diag_hint(&try.diags, "headgate try --sql \"SELECT * FROM 'a/b'\" --topic a/b");
     } else if (!bytes_to_int64(bytes_of_string(seed), &seed_number)) {
         diag_error(&try.diags, DIAG_INVALID, "'--seed %s' is not a number", seed);
-    } else if (parse_now(now, &try.now_us, &try.diags)) {
+    } else if (trial_input_now(now, &try.input.now_us, &try.diags)) {
         try.seed = (uint64_t)seed_number;
-        try.account_id = bytes_of_string(line.config.account_id);
+        try.input.account_id = bytes_of_string(line.config.account_id);
         code = run_try(&try, sql, input);
     }
     command_print_diags(&try.diags);

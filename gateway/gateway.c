@@ -16,6 +16,7 @@
 #include "control.h"
 #include "status.h"
 #include "watch.h"
+#include "why_gateway.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -501,6 +502,8 @@ answer_control(void *context, struct bytes request, struct buf *out)
 {
     if (bytes_equal(request, BYTES("status"))) {
         gateway_status(context, out);
+    } else if (bytes_starts_with(request, BYTES("why "))) {
+        gateway_why(context, bytes_slice(request, 4, request.size), out);
     } else {
         buf_append_string(out, "{\"error\":\"unknown request\"}");
     }

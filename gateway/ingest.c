@@ -300,16 +300,16 @@ ingest_tick(struct ingest *ingest)
 }
 
 /* The writer makes the version odd, writes, makes it even: a copy between two equal even ones is
- * whole. A writer that died in between leaves it odd; then there is no reason to show. */
+ * whole. A writer that died in between leaves it odd; then there is no text to show. */
 static void
-copy_reason(const struct ingest_page *page, char *out)
+copy_text(const _Atomic uint32_t *version, const char *text, char *out)
 {
     enum { TRIES = 100 };
     for (int i = 0; i < TRIES; i++) {
-        uint32_t before = atomic_load(&page->reason_version);
-        memcpy(out, page->reason, INGEST_REASON_BYTES);
+        uint32_t before = atomic_load(version);
+        memcpy(out, text, INGEST_REASON_BYTES);
         atomic_thread_fence(memory_order_acquire);
-        if (before % 2 == 0 && atomic_load(&page->reason_version) == before) {
+        if (before % 2 == 0 && atomic_load(version) == before) {
             out[INGEST_REASON_BYTES - 1] = '\0';
             return;
         }
@@ -334,5 +334,7 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
 #define INGEST_COUNTER(name, doc) out->name = atomic_load(&page->name);
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER
-    copy_reason(page, out->reason);
+    out->refused_code = atomic_load(&page->refused_code);
+    copy_text(&page->reason_version, page->reason, out->reason);
+    copy_text(&page->refused_version, page->refused_filter, out->refused_filter);
 }

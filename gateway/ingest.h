@@ -75,6 +75,8 @@ struct ingest_stats {
     int64_t canary_us; /* last round trip through the broker; 0: none yet */
     uint64_t restarts; /* of the process, after it ended by itself */
     char reason[INGEST_REASON_BYTES]; /* why there is no connection; "" while there is one */
+    unsigned refused_code; /* reason code of the last refused subscription */
+    char refused_filter[INGEST_REASON_BYTES]; /* one of those that are refused; cut if longer */
 #define INGEST_COUNTER(name, doc) uint64_t name;
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER

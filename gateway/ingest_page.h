@@ -53,6 +53,9 @@ struct ingest_page {
     _Atomic int64_t canary_us;         /* the last round trip; 0: none yet */
     _Atomic uint32_t reason_version;   /* odd while `reason` is being written */
     char reason[INGEST_REASON_BYTES];  /* why there is no connection; "" while there is one */
+    _Atomic uint32_t refused_code;     /* reason code of the last refused subscription */
+    _Atomic uint32_t refused_version;  /* odd while `refused_filter` is being written */
+    char refused_filter[INGEST_REASON_BYTES]; /* one of those that are refused; cut if longer */
 #define INGEST_COUNTER(name, doc) _Atomic uint64_t name;
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER

@@ -241,6 +241,22 @@ on_published(void *context, uint64_t token, unsigned code)
 
 /* ---- subscriptions ---- */
 
+/* See copy_text() of the reader. */
+static void
+set_text(_Atomic uint32_t *version, char *out, struct bytes text)
+{
+    uint32_t odd = atomic_load(version) | 1;
+    atomic_store(version, odd);
+    snprintf(out, INGEST_REASON_BYTES, "%.*s", BYTES_ARG(text));
+    atomic_store(version, odd + 1);
+}
+
+static void
+set_reason(struct ingest_page *page, struct bytes reason)
+{
+    set_text(&page->reason_version, page->reason, reason);
+}
+
 static void
 publish_state(struct ingester *ingester, const struct subscriptions_state *subscribed)
 {
@@ -298,6 +314,8 @@ forgive_refused(struct ingester *ingester, const struct subscriptions_state *sta
         ingester->forgive_us = 0;
         return;
     }
+    set_text(&ingester->page->refused_version, ingester->page->refused_filter,
+             bytes_of_string(state->first_refused));
     if (log_gate_open(&ingester->refused_gate, now_us() / 1000, REPEAT_LOG_MS)) {
         log_error("the broker refuses the subscription to '%s' (%zu of %zu filters are refused); "
                   "asking again every %d s", state->first_refused, state->refused, state->wanted,
@@ -325,15 +343,6 @@ advance_subscriptions(struct ingester *ingester)
         save_subscriptions(ingester);
     }
     publish_state(ingester, &state);
-}
-
-static void
-set_reason(struct ingest_page *page, struct bytes reason)
-{
-    uint32_t version = atomic_load(&page->reason_version) | 1;
-    atomic_store(&page->reason_version, version);
-    snprintf(page->reason, sizeof page->reason, "%.*s", BYTES_ARG(reason));
-    atomic_store(&page->reason_version, version + 1);
 }
 
 static void
@@ -368,6 +377,9 @@ static void
 on_answered(void *context, uint64_t token, unsigned code)
 {
     struct ingester *ingester = context;
+    if (code >= 128) {
+        atomic_store(&ingester->page->refused_code, code);
+    }
     subscriptions_answer(ingester->subscriptions, (uint32_t)token, code < 128);
 }
 

@@ -1,9 +1,10 @@
 /*
- * The one binary. `headgate VERB` is for people; `headgate ingest`, `publisher` and `worker` are
- * the gateway's own processes, started by it and of no use by hand.
+ * The one binary. `headgate VERB` is for people; `headgate ingest`, `publisher`, `listener`
+ * and `worker` are our own processes, started by others and of no use by hand.
  */
 #include "command.h"
 #include "ingest.h"
+#include "listen.h"
 #include "worker/process.h"
 
 #include "drivers/publisher.h"
@@ -18,6 +19,7 @@ static const struct {
 } roles[] = {
         {"ingest", ingest_process_main},
         {"publisher", publisher_process_main},
+        {"listener", listen_process_main},
         {"worker", worker_process_main},
 };
 

@@ -62,6 +62,13 @@ find(struct entry *set, struct bytes topic, uint64_t hash)
     return oldest;
 }
 
+/* Topics often differ in few bits, in their last digits: spread these over all. */
+static size_t
+set_of(uint64_t hash)
+{
+    return (size_t)((hash * UINT64_C(0xd6e8feb86659fd93)) >> 32) % SETS;
+}
+
 void
 recent_note(struct recent *recent, struct bytes topic, int64_t time_us)
 {
@@ -70,7 +77,7 @@ recent_note(struct recent *recent, struct bytes topic, int64_t time_us)
     }
     uint64_t hash = map_hash(topic);
     pthread_mutex_lock(&recent->lock);
-    struct entry *entry = find(recent->entries[hash % SETS], topic, hash);
+    struct entry *entry = find(recent->entries[set_of(hash)], topic, hash);
     if (entry->topic == NULL || entry->hash != hash ||
         !bytes_equal(bytes_of(entry->topic, entry->size), topic)) {
         free(entry->topic);

@@ -283,11 +283,11 @@ static void
 look_at_conjunct(struct seen_conjunct *seen, const struct rule_conjunct *conjunct,
                  const struct rule_info *info, const struct rule_message *message)
 {
-    const struct json *json = message->parsed->is_json ? &message->parsed->json : NULL;
+    const struct json *json = &message->parsed->json;
     struct buf text = {.arena = message->arena};
     for (size_t i = 0; i < conjunct->field_count; i++) {
         const struct rule_field *field = &info->fields[conjunct->fields[i]];
-        uint32_t node = json == NULL ? 0 : find_path(json, field);
+        uint32_t node = find_path(json, field);
         char value[VALUE_MAX_BYTES + 4];
         size_t size = node == 0 ? 0 : copy_cut(value, json_raw(json, node), VALUE_MAX_BYTES);
         buf_printf(&text, "%s%.*s: %.*s", i > 0 ? ", " : "", BYTES_ARG(field->name),
@@ -328,7 +328,7 @@ explain_look(struct explain *explain, const struct rule_info *info, struct rule_
     } else {
         explain->not_json = payload->reason;
     }
-    if (verdict == RULE_FILTERED || verdict == RULE_UNDEFINED) {
+    if (payload->is_json && (verdict == RULE_FILTERED || verdict == RULE_UNDEFINED)) {
         look_at_conjunct(&explain->conjuncts[row->conjunct], &info->conjuncts[row->conjunct], info,
                          message);
     }
