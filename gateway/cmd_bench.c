@@ -44,6 +44,8 @@ enum case_id {
     CASE_CJSON,
     CASE_FILTER_PROJECT,
     CASE_PASS,
+    CASE_EXTEND,
+    CASE_COMPUTE,
     CASE_RULES_FEW,
     CASE_RULES_MANY,
     CASE_PROGRAMS_FEW,
@@ -90,6 +92,21 @@ write_pass(struct buf *sql, const struct bench_case *self)
 }
 
 static void
+write_extend(struct buf *sql, const struct bench_case *self)
+{
+    buf_append_string(sql, "INSERT INTO 'out' SELECT *, timestamp() AS time FROM 'sensors/+/data' "
+                           "WHERE status = 'WARNING'");
+}
+
+static void
+write_compute(struct buf *sql, const struct bench_case *self)
+{
+    buf_append_string(sql, "INSERT INTO 'alerts/${topic(2)}' SELECT sensor_id, "
+                           "(temperature - 32) * 5 / 9 AS celsius, upper(status) AS s FROM "
+                           "'sensors/+/data' WHERE temperature > 60 AND status <> 'OK'");
+}
+
+static void
 write_same_programs(struct buf *sql, const struct bench_case *self)
 {
     for (size_t i = 0; i < self->rules; i++) {
@@ -119,6 +136,8 @@ static const struct bench_case cases[CASES] = {
         [CASE_FILTER_PROJECT] = {"filter_project", "filter, three fields", write_filter_project, 1,
                                  1},
         [CASE_PASS] = {"pass", "SELECT *", write_pass, 1, 1},
+        [CASE_EXTEND] = {"extend", "filter, SELECT * and a field", write_extend, 1, 1},
+        [CASE_COMPUTE] = {"compute", "two conditions, arithmetic, topic", write_compute, 1, 1},
         [CASE_RULES_FEW] = {"rules_10", "10 rules on distinct topics", write_same_programs, FEW,
                             FEW},
         [CASE_RULES_MANY] = {"rules_10000", "10,000 rules on distinct topics", write_same_programs,

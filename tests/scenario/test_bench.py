@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from gateway import ROOT
+from gateway import ROOT, binary
 
 
 def test_a_small_measurement_is_complete():
@@ -21,3 +21,32 @@ def test_a_small_measurement_is_complete():
     assert set(result['ratios']) == {'filter_rate', 'filter_cpu', 'series_rate', 'series_cpu'}
     assert 0 < result['median']['filter']['p50_us'] <= result['median']['filter']['p99_us']
     assert result['median']['series']['idle_pss_mb'] > 1
+
+
+def bench(*arguments):
+    return subprocess.run([binary(), 'bench', *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_one_case_of_rules_is_run_with_so_many_messages():
+    done = bench('--case', 'filter_300', '--messages', '5', '--json')
+    assert done.returncode == 0, done.stderr
+    line = json.loads(done.stdout)
+    assert line['case'] == 'filter_300'
+    assert line['rules_per_message'] == 300
+    done = bench('--case', 'filter_30')
+    assert done.returncode == 1
+    assert "did you mean 'filter_300'?" in done.stderr
+    assert bench('--case', 'pass', '--messages', '0').returncode == 1
+
+
+def test_a_folder_of_rules_is_loaded_and_weighed(tmp_path):
+    for i in range(3):
+        (tmp_path / f'rule{i}.sql').write_text(f"INSERT INTO 'out' SELECT a FROM 'in/{i}';")
+    done = bench('--json', tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result['files'], result['rules']) == (3, 3)
+    assert result['bytes_per_rule'] <= 12 * 1024  # sanitizers hide the heap: then it is 0
+    (tmp_path / 'broken.sql').write_text('SELECT')
+    assert bench(tmp_path).returncode == 1
