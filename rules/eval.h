@@ -155,6 +155,7 @@ struct target_program {
     enum rule_target_kind kind;
     struct bytes text;        /* of a relation: its name */
     struct template template; /* of the others */
+    const struct action *action; /* of AWS rule JSON: makes the outputs; NULL: the row is one */
 };
 
 enum query_verdict { QUERY_ROW, QUERY_FILTERED, QUERY_UNDEFINED, QUERY_NOTHING, QUERY_FAILED };

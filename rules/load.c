@@ -73,14 +73,15 @@ file_stem(struct bytes path)
 }
 
 struct bytes
-loader_next_name(struct loader *loader)
+loader_next_name(struct loader *loader, char separator)
 {
     struct bytes stem = file_stem(loader->file->name);
     loader->unnamed_count++;
     if (loader->unnamed_count == 1) {
         return arena_copy(&loader->file->arena, stem);
     }
-    return arena_printf(&loader->file->arena, "%.*s.%zu", BYTES_ARG(stem), loader->unnamed_count);
+    return arena_printf(&loader->file->arena, "%.*s%c%zu", BYTES_ARG(stem), separator,
+                        loader->unnamed_count);
 }
 
 bool
@@ -258,7 +259,7 @@ load_insert(struct loader *loader, const struct statement *statement)
     fields_finish(&fields, select, &loader->file->arena, &compiler->lines, info);
     ok = set_error_target(loader, rule, &statement->options) && ok;
     info->name = statement->name.size > 0 ? keep(loader, statement->name)
-                                          : loader_next_name(loader);
+                                          : loader_next_name(loader, '.');
     info->options = keep_options(loader, &statement->options, NULL, &info->option_count);
     info->text = bytes_slice(loader->file->text, statement->span.start, statement->span.end);
     info->place = loader_place(loader, statement->span);
@@ -345,6 +346,16 @@ loader_start(struct loader *loader)
                                            &loader->scratch);
 }
 
+static void *
+keep_array(struct rule_file *file, const void *items, size_t count, size_t size)
+{
+    void *kept = arena_alloc_zeroed(&file->arena, count, size);
+    if (count > 0) {
+        memcpy(kept, items, count * size);
+    }
+    return kept;
+}
+
 bool
 loader_finish(struct loader *loader, size_t errors_before, struct rule_file **out)
 {
@@ -353,19 +364,19 @@ loader_finish(struct loader *loader, size_t errors_before, struct rule_file **ou
     struct rule **rules = arena_new_array(&file->arena, struct rule *, loader->rule_count);
     struct rule *packed = arena_alloc_aligned(&file->arena, loader->rule_count * sizeof *packed,
                                               RULE_ALIGNMENT);
-    struct rule_relation *relations = arena_new_array(&file->arena, struct rule_relation,
-                                                      loader->relation_count);
     for (size_t i = 0; i < loader->rule_count; i++) {
         packed[i] = loader->rules[i];
         rules[i] = &packed[i];
     }
-    if (loader->relation_count > 0) {
-        memcpy(relations, loader->relations, loader->relation_count * sizeof *relations);
-    }
     file->rules = rules;
     file->rule_count = loader->rule_count;
-    file->relations = relations;
+    file->relations = keep_array(file, loader->relations, loader->relation_count,
+                                 sizeof *loader->relations);
     file->relation_count = loader->relation_count;
+    file->implied = keep_array(file, loader->implied, loader->implied_count,
+                               sizeof *loader->implied);
+    file->implied_count = loader->implied_count;
+    free(loader->implied);
     free(loader->rules);
     free(loader->relations);
     map_fini(&loader->names);

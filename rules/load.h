@@ -46,6 +46,8 @@ struct loader {
     struct map names; /* of the rules */
     struct rule_relation *relations;
     size_t relation_count, relation_capacity;
+    struct rule_relation *implied;
+    size_t implied_count, implied_capacity;
     size_t unnamed_count;
 };
 
@@ -63,8 +65,8 @@ bool loader_finish(struct loader *loader, size_t errors_before, struct rule_file
 
 struct diag_place loader_place(struct loader *loader, struct span span);
 
-/* A name after the file: hot, hot.2, hot.3, ... */
-struct bytes loader_next_name(struct loader *loader);
+/* A name after the file: hot, hot.2, hot.3, ... with the separator '.'. */
+struct bytes loader_next_name(struct loader *loader, char separator);
 
 /* FROM: sets the source of the rule; false after an error. */
 bool loader_set_source(struct loader *loader, struct rule_info *info, const struct source *from);

@@ -308,6 +308,7 @@ pool_targets(struct pool *pool, const struct target_program *targets, size_t cou
         copy[i].text = pool_text(pool, targets[i].text);
         copy[i].template.parts = targets[i].template.parts;
         copy[i].template.part_count = targets[i].template.part_count;
+        copy[i].action = targets[i].action;
     }
     return keep(pool, copy, count * sizeof *copy);
 }

@@ -1,6 +1,7 @@
 /*
  * The door: what a rule is, and from a message to its row and what each target gets of it.
  */
+#include "action.h"
 #include "error_action.h"
 #include "function.h"
 #include "load.h"
@@ -28,34 +29,44 @@ rule_message_is_json(struct rule_message *message, const char **reason)
     return payload->is_json;
 }
 
-/* One target's part of a row: its text filled in, or why it gets nothing. */
-static struct rule_output
-fill_output(const struct target_program *target, struct run *run, const struct rule_row *row)
+/* The text of a target, filled in. */
+static struct bytes
+target_text(const struct target_program *target, struct run *run)
 {
-    struct rule_output output = {
-            .payload_is_json = row->payload_is_json,
-            .text = target->kind == RULE_TARGET_RELATION ? target->text
-                                                         : template_run(&target->template, run),
-            .payload = row->payload,
-    };
-    bool checked = target->kind != RULE_TARGET_TOPIC || template_is_fixed(&target->template);
-    if (!checked && !topic_is_valid(output.text)) {
-        output.failure = BYTES("the target topic is empty or holds a wildcard");
+    if (target->kind == RULE_TARGET_RELATION) {
+        return target->text;
     }
-    return output;
+    return target->action == NULL ? template_run(&target->template, run)
+                                  : action_topic(target->action, run);
 }
 
+/* Every target's part of a row: what it gets, or why it gets nothing. */
 static void
 fill_outputs(const struct target_program *targets, size_t count, struct run *run,
              struct rule_row *row)
 {
-    struct rule_output *outputs = arena_alloc(run->arena, count * sizeof *outputs);
+    struct output_list list = {.items = arena_alloc(run->arena, count * sizeof *list.items),
+                               .capacity = count};
     for (size_t i = 0; i < count; i++) {
-        outputs[i] = fill_output(&targets[i], run, row);
-        outputs[i].target = (uint32_t)i;
+        struct rule_output output = {
+                .target = (uint32_t)i,
+                .payload_is_json = row->payload_is_json,
+                .text = target_text(&targets[i], run),
+                .payload = row->payload,
+        };
+        if (targets[i].action != NULL) {
+            action_run(targets[i].action, &output, run, row, &list);
+            continue;
+        }
+        bool is_checked = targets[i].kind != RULE_TARGET_TOPIC ||
+                          template_is_fixed(&targets[i].template);
+        if (!is_checked && !topic_is_valid(output.text)) {
+            output.failure = BYTES("the target topic is empty or holds a wildcard");
+        }
+        *output_list_add(&list, run->arena) = output;
     }
-    row->outputs = outputs;
-    row->output_count = count;
+    row->outputs = list.items;
+    row->output_count = list.count;
 }
 
 static enum rule_verdict

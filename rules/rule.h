@@ -20,6 +20,7 @@
 #define HEADGATE_RULES_RULE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/diag.h"
 
 struct rule; /* a compiled program, read-only */
@@ -50,6 +51,9 @@ struct rule_relation {
     size_t option_count;
     struct bytes connector; /* tables: the 'connector' option; functions: "handler" */
     struct diag_place place; /* of its name */
+    const char *action;      /* that implies the table: "timestream"; NULL: it is declared */
+    const char *advice;      /* then, when there is no connector: what to do instead */
+    bool must_be_declared;   /* the action does not say enough: a function's code, a table's key */
 };
 
 enum rule_target_kind {
@@ -58,10 +62,13 @@ enum rule_target_kind {
     RULE_TARGET_TEXT, /* only from rule_sql_parse(): any text with templates */
 };
 
+struct action; /* action.h */
+
 struct rule_target {
     enum rule_target_kind kind;
     struct bytes text; /* the topic template as written, or the relation's name */
     struct diag_place place;
+    const struct action *action; /* of AWS rule JSON; NULL: of SQL */
 };
 
 /* Everything that a file says. All memory is the file's own arena. */
@@ -71,6 +78,9 @@ struct rule_file {
     struct bytes text; /* own copy */
     const struct rule_relation *relations;
     size_t relation_count;
+    /* Tables that actions of AWS rule JSON name: they are there unless a file declares them. */
+    const struct rule_relation *implied;
+    size_t implied_count;
     struct rule *const *rules;
     size_t rule_count;
 };
@@ -84,6 +94,19 @@ struct rule_file {
 bool rule_file_parse(struct rule_file **out, struct bytes path, struct bytes text,
                      struct diag_list *diags) MUST_CHECK;
 void rule_file_free(struct rule_file *file);
+
+/*
+ * Reads AWS rule JSON: {"sql", "actions", ...} alone, as create-topic-rule and get-topic-rule wrap
+ * it, and as CloudFormation does (a template, a resource, or its properties); or a list of such.
+ * Everything else is as with rule_file_parse(). Source: AWS IoT developer guide and API reference,
+ * "TopicRulePayload".
+ */
+bool rule_document_parse(struct rule_file **out, struct bytes path, struct bytes text,
+                         struct diag_list *diags) MUST_CHECK;
+
+/* Appends a rule as create-topic-rule takes it: {"ruleName", "topicRulePayload"}. Only of rules
+ * that were read from AWS rule JSON. */
+void rule_document_write(const struct rule *rule, struct buf *out);
 
 /* A query that does not stand in a statement: from AWS rule JSON, or from the command line. */
 struct rule_sql {
@@ -169,7 +192,10 @@ struct rule_info {
     const struct rule_field *fields; /* each path once, at most RULE_FIELDS_MAX */
     size_t field_count;
     size_t fields_omitted; /* that were too many */
-    struct bytes text; /* the statement as written */
+    struct bytes text; /* the statement as written; of AWS rule JSON its SQL */
+    struct bytes description;
+    bool is_document; /* it comes from AWS rule JSON */
+    bool disabled;    /* ruleDisabled: loaded and checked, not run */
     struct diag_place place;
 };
 

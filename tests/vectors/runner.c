@@ -9,8 +9,10 @@
  * KIND iot-sql: {id, area, sql, topic, payload, expect} and, where needed, context, version,
  * template, raw_payload, cmp ("approx"), exact. A payload or expectation of {"base64": ...} is raw
  * bytes; {"nomatch": true} means no row, {"undefined": true} no payload, {"error": true} a rule
- * that is refused or fails.
+ * that is refused or fails. With "action" see action.h; an "action" of {"errorAction": true,
+ * "failures": [...]} expects the payload of the error action.
  */
+#include "action.h"
 #include "base/base64.h"
 #include "base/json.h"
 #include "host.h"
@@ -73,7 +75,7 @@ is_marked(const struct json *json, uint32_t node, const char *name)
 
 /* ---- comparing ---- */
 
-enum comparing { BY_VALUE, BY_TEXT, NEARLY };
+enum comparing { BY_VALUE, BY_TEXT, NEARLY, PARTLY };
 
 static bool
 numbers_equal(const struct json *a, uint32_t x, const struct json *b, uint32_t y,
@@ -92,7 +94,8 @@ nodes_equal(const struct json *a, uint32_t x, const struct json *b, uint32_t y,
             enum comparing how, struct arena *arena)
 {
     const struct json_node *p = &a->nodes[x], *q = &b->nodes[y];
-    if (p->kind != q->kind || p->count != q->count) {
+    bool fewer = how == PARTLY && p->kind == JSON_OBJECT && p->count <= q->count;
+    if (p->kind != q->kind || (p->count != q->count && !fewer)) {
         return false;
     }
     switch ((enum json_kind)p->kind) {
@@ -127,7 +130,29 @@ struct outcome {
     const char *kind; /* "row", "nomatch", "undefined", "error" */
     struct bytes text;
     bool is_json;
+    bool partly; /* members beyond those that are expected do not count */
 };
+
+/* Actions pass texts on, and theirs are expected without blanks. */
+static struct bytes
+without_blanks(struct bytes json, struct arena *arena)
+{
+    struct buf out = {.arena = arena};
+    bool in_string = false;
+    for (size_t i = 0; i < json.size; i++) {
+        char c = json.data[i];
+        if (c == '"') {
+            in_string = !in_string;
+        } else if (c == '\\') {
+            buf_append_char(&out, c);
+            c = json.data[++i];
+        }
+        if (in_string || c != ' ') {
+            buf_append_char(&out, c);
+        }
+    }
+    return buf_bytes(&out);
+}
 
 static struct bytes
 payload_of(struct vector *vector)
@@ -137,7 +162,8 @@ payload_of(struct vector *vector)
         return member_string(vector, 0, "raw_payload");
     }
     if (!is_marked(&vector->json, node, "base64")) {
-        return json_raw(&vector->json, node);
+        struct bytes text = json_raw(&vector->json, node);
+        return member(vector, "action") != 0 ? without_blanks(text, &vector->arena) : text;
     }
     struct buf bytes = {.arena = &vector->arena};
     check(base64_decode(&bytes, member_string(vector, node, "base64")));
@@ -212,30 +238,59 @@ origin_of(struct vector *vector)
     return origin;
 }
 
+/* ---- running ---- */
+
+static struct rule_message
+message_of(struct vector *vector, const struct rule_origin *origin)
+{
+    return (struct rule_message){
+            .arena = &vector->arena,
+            .topic = member_string(vector, 0, "topic"),
+            .payload = payload_of(vector),
+            .time_us = now_us(vector),
+            .seed = 7,
+            .origin = origin,
+            .host = vector->host,
+    };
+}
+
+/* What the rule's action made of the row; of a rule without one the row, or the template's text. */
+static struct outcome
+outcome_of(struct vector *vector, const struct rule *rule, const struct rule_row *row,
+           bool template)
+{
+    struct outcome outcome = {"row", template ? row->outputs[0].text : row->payload,
+                              row->payload_is_json && !template, false};
+    uint32_t action = member(vector, "action");
+    if (action != 0) {
+        uint32_t expect = member(vector, "expect");
+        bool is_list = vector->json.nodes[expect].kind == JSON_ARRAY;
+        uint32_t sample = is_list && vector->json.nodes[expect].count > 0 ? expect + 1 : expect;
+        bool is_text = vector->json.nodes[sample].kind == JSON_STRING;
+        outcome.is_json = true;
+        if (!action_result(&vector->json, action, rule, row, is_text, &vector->arena,
+                           &outcome.text, &outcome.partly)) {
+            outcome.kind = "error";
+        }
+    }
+    return outcome;
+}
+
 static struct outcome
 run_rule(struct vector *vector, const struct rule *rule, bool template)
 {
     const struct rule_origin origin = origin_of(vector);
-    struct bytes topic = member_string(vector, 0, "topic"), name, rest;
-    struct rule_message message = {
-            .arena = &vector->arena,
-            .topic = topic,
-            .payload = payload_of(vector),
-            .time_us = now_us(vector),
-            .seed = 7,
-            .origin = &origin,
-            .host = vector->host,
-    };
+    struct rule_message message = message_of(vector, &origin);
+    struct bytes name, rest;
     const struct rule_info *info = rule_info(rule);
-    bool direct = topic_is_basic_ingest(topic, &name, &rest);
-    if (!direct && (info->source.size == 0 || !topic_match(info->source, topic))) {
+    bool direct = topic_is_basic_ingest(message.topic, &name, &rest);
+    if (!direct && (info->source.size == 0 || !topic_match(info->source, message.topic))) {
         return (struct outcome){.kind = "nomatch"};
     }
     struct rule_row row;
     switch (rule_run(rule, &message, &row)) {
     case RULE_MATCHED:
-        return (struct outcome){"row", template ? row.outputs[0].text : row.payload,
-                                row.payload_is_json && !template};
+        return outcome_of(vector, rule, &row, template);
     case RULE_NOTHING:
         return (struct outcome){.kind = "undefined"};
     case RULE_FAILED:
@@ -243,6 +298,27 @@ run_rule(struct vector *vector, const struct rule *rule, bool template)
     default:
         return (struct outcome){.kind = "nomatch"};
     }
+}
+
+/* The payload that the rule's error action gets for the failures of the vector. */
+static struct outcome
+run_error_action(struct vector *vector, const struct rule *rule, uint32_t list)
+{
+    const struct rule_origin origin = origin_of(vector);
+    struct rule_message message = message_of(vector, &origin);
+    uint32_t count = vector->json.nodes[list].count;
+    struct rule_failure *failures = arena_new_array(&vector->arena, struct rule_failure, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = json_element(&vector->json, list, i);
+        failures[i] = (struct rule_failure){
+                .action = member_string(vector, node, "failedAction"),
+                .resource = member_string(vector, node, "failedResource"),
+                .message = member_string(vector, node, "errorMessage"),
+        };
+    }
+    struct rule_row row;
+    rule_run_error(rule, &message, failures, count, &row);
+    return (struct outcome){"row", row.outputs[0].payload, true, false};
 }
 
 /* Judges a row against the expected JSON value, raw bytes, or (of a template) text. */
@@ -267,34 +343,55 @@ row_is_expected(struct vector *vector, uint32_t expect, const struct outcome *ou
     bool nearly = bytes_equal(member_string(vector, 0, "cmp"), BYTES("approx"));
     bool exact = member(vector, "exact") != 0;
     return nodes_equal(&vector->json, expect, &row, 0,
-                       nearly ? NEARLY : exact ? BY_TEXT : BY_VALUE, &vector->arena);
+                       outcome->partly ? PARTLY
+                       : nearly        ? NEARLY
+                       : exact         ? BY_TEXT
+                                       : BY_VALUE,
+                       &vector->arena);
+}
+
+/* The rule: its SQL, or a document around the vector's action. */
+static bool
+load_rule(struct vector *vector, struct rule_file **out, struct diag_list *diags)
+{
+    struct bytes template = member_string(vector, 0, "template");
+    struct bytes version = member_string(vector, 0, "version");
+    uint32_t action = member(vector, "action"), context = member(vector, "context");
+    struct rule_sql sql = {
+            .path = vector->id,
+            .name = vector->id,
+            .sql = member_string(vector, 0, "sql"),
+            .version_2015 = bytes_equal(version, BYTES("2015-10-08")),
+            .templates = &template,
+            .template_count = template.data != NULL,
+    };
+    if (action == 0) {
+        return rule_sql_parse(out, &sql, diags);
+    }
+    struct bytes name = context == 0 ? bytes_of(NULL, 0) : member_string(vector, context, "rule");
+    struct bytes document = action_document(&vector->json, action, sql.sql, version,
+                                            &vector->arena);
+    return rule_document_parse(out, name.data == NULL ? BYTES("vector") : name, document, diags);
 }
 
 /* Whether it passed; `out` holds what came otherwise. */
 static bool
 run_iot_sql(struct vector *vector, struct buf *out)
 {
-    uint32_t expect = member(vector, "expect");
-    struct bytes template = member_string(vector, 0, "template");
-    bool templated = template.data != NULL && vector->json.nodes[expect].kind == JSON_STRING;
-    struct rule_sql sql = {
-            .path = vector->id,
-            .name = vector->id,
-            .sql = member_string(vector, 0, "sql"),
-            .version_2015 = bytes_equal(member_string(vector, 0, "version"), BYTES("2015-10-08")),
-            .templates = &template,
-            .template_count = template.data != NULL,
-    };
+    uint32_t expect = member(vector, "expect"), action = member(vector, "action");
+    bool templated = member_string(vector, 0, "template").data != NULL &&
+                     vector->json.nodes[expect].kind == JSON_STRING;
+    uint32_t failures = action == 0 ? 0 : json_member(&vector->json, action, BYTES("failures"));
     struct diag_list diags = {0};
     struct rule_file *file = NULL;
     struct outcome outcome;
-    if (member(vector, "action") != 0) {
-        outcome = (struct outcome){.kind = "action", .text = BYTES("actions are not run here")};
-    } else if (rule_sql_parse(&file, &sql, &diags)) {
-        outcome = run_rule(vector, file->rules[0], templated);
-    } else {
+    if (!load_rule(vector, &file, &diags)) {
         outcome = (struct outcome){
                 .kind = "error", .text = arena_copy(&vector->arena, diag_first_error(&diags))};
+    } else if (failures != 0) {
+        outcome = run_error_action(vector, file->rules[0], failures);
+    } else {
+        outcome = run_rule(vector, file->rules[0], templated);
     }
     bool row = strcmp(outcome.kind, "row") == 0;
     bool passed = row ? row_is_expected(vector, expect, &outcome)
