@@ -58,7 +58,12 @@ find_driver(const struct rule_relation *declared, struct diag_list *diags)
         return NULL;
     }
     const struct driver *driver = driver_find(declared->connector);
-    if (driver == NULL) {
+    if (driver == NULL && declared->action != NULL) {
+        diag_at(diags, DIAG_ERROR, &declared->place,
+                "the action %s needs the connector '%.*s', which is not built yet",
+                declared->action, BYTES_ARG(declared->connector));
+        diag_hint(diags, "'headgate help drivers' lists the connectors");
+    } else if (driver == NULL) {
         diag_at(diags, DIAG_ERROR, &declared->place, "table '%.*s': unknown connector '%.*s'",
                 BYTES_ARG(declared->name), BYTES_ARG(declared->connector));
         const char *nearest = diag_nearest(declared->connector, driver_count(), driver_name_at,

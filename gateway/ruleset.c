@@ -1,8 +1,8 @@
 /*
  * From a folder of rule files to one generation.
  *
- * 1. read:  every *.sql is read; an unchanged text reuses the compiled file of the generation
- *           before, a changed one is compiled, a broken one falls back to its last good version.
+ * 1. read:  every *.sql and *.json is read; an unchanged text reuses the compiled file of the
+ *           generation before, a changed one is compiled, a broken one falls back to its last good version.
  * 2. link:  names are resolved over all files together. A file that does not link falls back too,
  *           or is left out, and linking starts again: the loop ends because each round takes a
  *           version away.
@@ -81,12 +81,19 @@ ruleset_file_ref(struct ruleset_file *file)
 
 /* ---- read ---- */
 
+/* AWS rule JSON. */
+static bool
+is_document_name(const char *path)
+{
+    return bytes_ends_with(bytes_of_string(path), BYTES(".json"));
+}
+
 static bool
 is_rule_file_name(const char *name)
 {
     struct bytes bytes = bytes_of_string(name);
-    return bytes_ends_with(bytes, BYTES(".sql")) && name[0] != '.' && name[0] != '#' &&
-           name[0] != '_';
+    bool has_ending = bytes_ends_with(bytes, BYTES(".sql")) || is_document_name(name);
+    return has_ending && name[0] != '.' && name[0] != '#' && name[0] != '_';
 }
 
 struct listing {
@@ -185,6 +192,13 @@ fall_back(struct load *load, struct candidate *candidate)
     load->report->kept += candidate->file != NULL;
 }
 
+static bool
+parse_file(struct rule_file **out, const char *path, struct bytes text, struct diag_list *diags)
+{
+    return is_document_name(path) ? rule_document_parse(out, bytes_of_string(path), text, diags)
+                                  : rule_file_parse(out, bytes_of_string(path), text, diags);
+}
+
 static void
 read_candidate(struct load *load, const char *path, struct candidate *candidate)
 {
@@ -204,7 +218,7 @@ read_candidate(struct load *load, const char *path, struct candidate *candidate)
     } else {
         struct rule_file *compiled;
         load->report->changed++;
-        if (rule_file_parse(&compiled, bytes_of_string(path), buf_bytes(&text), load->diags)) {
+        if (parse_file(&compiled, path, buf_bytes(&text), load->diags)) {
             candidate->file = file_new(path, compiled);
         } else {
             fall_back(load, candidate);
@@ -315,6 +329,122 @@ check_relations(struct load *load, const struct rule_file *file)
     return valid;
 }
 
+/* Connectors that are two names of one. */
+static bool
+is_same_connector(struct bytes a, struct bytes b)
+{
+    static const char *const pairs[][2] = {{"timeseries", "timestream"}, {"table", "dynamodb"}};
+    bool same = bytes_equal(a, b);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !same; i++) {
+        same = (bytes_equal_string(a, pairs[i][0]) && bytes_equal_string(b, pairs[i][1])) ||
+               (bytes_equal_string(a, pairs[i][1]) && bytes_equal_string(b, pairs[i][0]));
+    }
+    return same;
+}
+
+static bool
+is_same_declaration(const struct rule_relation *a, const struct rule_relation *b)
+{
+    struct buf first = {0}, second = {0};
+    relation_fingerprint(a, &first);
+    relation_fingerprint(b, &second);
+    bool same = bytes_equal(buf_bytes(&first), buf_bytes(&second));
+    buf_fini(&first);
+    buf_fini(&second);
+    return same;
+}
+
+/* What an action names is there already: it must be of its kind, and when another action names it
+ * too, the two must want the same. */
+static bool
+check_existing(struct load *load, const struct rule_relation *implied,
+               const struct rule_relation *there)
+{
+    bool fits = there->kind == implied->kind &&
+                is_same_connector(there->connector, implied->connector);
+    if (fits && (there->action == NULL || implied->must_be_declared ||
+                 is_same_declaration(there, implied))) {
+        return true;
+    }
+    diag_at(load->diags, DIAG_ERROR, &implied->place,
+            fits ? "%s: '%.*s' is wanted with other settings elsewhere"
+                 : "%s: '%.*s' is something else",
+            implied->action, BYTES_ARG(implied->name));
+    diag_hint(load->diags, "%.*s:%u:%u: '%.*s' has the connector '%.*s'%s",
+              BYTES_ARG(there->place.file), there->place.line, there->place.column,
+              BYTES_ARG(there->name), BYTES_ARG(there->connector),
+              there->action == NULL ? "" : " by an action of this rule");
+    return false;
+}
+
+static bool
+fail_undeclared(struct load *load, const struct rule_relation *implied)
+{
+    bool is_function = implied->kind == RULE_FUNCTION;
+    diag_at(load->diags, DIAG_ERROR, &implied->place, "%s: there is no %s '%.*s'",
+            implied->action, is_function ? "function" : "table", BYTES_ARG(implied->name));
+    if (is_function) {
+        diag_hint(load->diags,
+                  "declare it in a .sql file: CREATE FUNCTION %.*s AS '%.*s.c' LANGUAGE C;",
+                  BYTES_ARG(implied->name), BYTES_ARG(implied->name));
+    } else {
+        diag_hint(load->diags,
+                  "declare it, and its key, in a .sql file: CREATE TABLE %.*s WITH ('connector' = "
+                  "'%.*s', 'partition_key' = '...');",
+                  BYTES_ARG(implied->name), BYTES_ARG(implied->connector));
+    }
+    return false;
+}
+
+static bool
+imply(struct load *load, const struct rule_relation *implied)
+{
+    struct relation relation;
+    if (implied->connector.size == 0) {
+        diag_at(load->diags, DIAG_ERROR, &implied->place, "the action %s cannot run here",
+                implied->action);
+        diag_hint(load->diags, "%s", implied->advice);
+        return false;
+    }
+    if (!check_usable_name(load, implied) || !relation_init(&relation, implied, load->diags)) {
+        return false;
+    }
+    relation_fini(&relation);
+    map_put(&load->relations, implied->name, (void *)(uintptr_t)implied);
+    return true;
+}
+
+/* The tables that actions name; checked when all that are declared are known. */
+static bool
+check_implied(struct load *load, const struct rule_file *file)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->implied_count; i++) {
+        const struct rule_relation *implied = &file->implied[i];
+        const struct rule_relation *there = map_find(&load->relations, implied->name);
+        if (there == NULL && !implied->must_be_declared) {
+            valid &= imply(load, implied);
+        } else if (there != NULL && there != implied) {
+            valid &= check_existing(load, implied, there);
+        }
+    }
+    return valid;
+}
+
+/* Checked when all that are implied are known too. */
+static bool
+check_needed(struct load *load, const struct rule_file *file)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->implied_count; i++) {
+        const struct rule_relation *implied = &file->implied[i];
+        if (map_find(&load->relations, implied->name) == NULL) {
+            valid &= fail_undeclared(load, implied);
+        }
+    }
+    return valid;
+}
+
 static bool
 check_relation_use(struct load *load, struct bytes name, const struct diag_place *place)
 {
@@ -378,15 +508,27 @@ check_rules(struct load *load, const struct rule_file *file)
     return valid;
 }
 
+static bool
+provide(struct load *load, struct ruleset_file *file, const struct rule_relation *declared)
+{
+    struct ruleset_relation relation = {.declared = declared, .file = file};
+    return load->provider->provide(load->provider->context, &relation, load->diags);
+}
+
 /* Makes sure that every table of a file can run; only files that are new can fail here. */
 static bool
 provide_file(struct load *load, struct ruleset_file *file)
 {
     bool provided = true;
-    for (size_t i = 0; i < file->compiled->relation_count && load->provider != NULL; i++) {
-        struct ruleset_relation relation = {.declared = &file->compiled->relations[i],
-                                            .file = file};
-        provided &= load->provider->provide(load->provider->context, &relation, load->diags);
+    const struct rule_file *compiled = file->compiled;
+    for (size_t i = 0; i < compiled->relation_count && load->provider != NULL; i++) {
+        provided &= provide(load, file, &compiled->relations[i]);
+    }
+    for (size_t i = 0; i < compiled->implied_count && load->provider != NULL; i++) {
+        const struct rule_relation *implied = &compiled->implied[i];
+        if (map_find(&load->relations, implied->name) == implied) {
+            provided &= provide(load, file, implied);
+        }
     }
     return provided;
 }
@@ -435,27 +577,46 @@ link_round(struct load *load)
 {
     map_fini(&load->relations);
     map_fini(&load->rules);
-    return link_pass(load, check_relations) && link_pass(load, check_rules) && provide_pass(load);
+    return link_pass(load, check_relations) && link_pass(load, check_implied) &&
+           link_pass(load, check_needed) && link_pass(load, check_rules) && provide_pass(load);
 }
 
 /* ---- build ---- */
 
 static void
-build_relations(struct ruleset *ruleset, size_t count)
+build_relation(struct ruleset *ruleset, struct ruleset_file *file,
+               const struct rule_relation *declared, struct map *names)
 {
     struct diag_list diags = {0};
+    struct ruleset_relation *relation = &ruleset->relations[ruleset->relation_count++];
+    relation->declared = declared;
+    relation->file = file;
+    bool valid = relation_init(&relation->relation, declared, &diags);
+    check(valid && "was checked when linking");
+    diag_list_fini(&diags);
+    map_put(names, declared->name, relation);
+}
+
+/* What is declared, and what actions name beyond that. */
+static void
+build_relations(struct ruleset *ruleset, size_t count, struct map *names)
+{
     ruleset->relations = mem_new_array(struct ruleset_relation, count);
     for (size_t f = 0; f < ruleset->file_count; f++) {
         const struct rule_file *file = ruleset->files[f]->compiled;
         for (size_t i = 0; i < file->relation_count; i++) {
-            struct ruleset_relation *relation = &ruleset->relations[ruleset->relation_count++];
-            relation->declared = &file->relations[i];
-            relation->file = ruleset->files[f];
-            bool valid = relation_init(&relation->relation, relation->declared, &diags);
-            check(valid && "was checked when linking");
+            build_relation(ruleset, ruleset->files[f], &file->relations[i], names);
         }
     }
-    diag_list_fini(&diags);
+    for (size_t f = 0; f < ruleset->file_count; f++) {
+        const struct rule_file *file = ruleset->files[f]->compiled;
+        for (size_t i = 0; i < file->implied_count; i++) {
+            if (!file->implied[i].must_be_declared &&
+                map_find(names, file->implied[i].name) == NULL) {
+                build_relation(ruleset, ruleset->files[f], &file->implied[i], names);
+            }
+        }
+    }
 }
 
 /* Names on the way into the arrays. */
@@ -514,6 +675,9 @@ build_rule(struct ruleset *ruleset, const struct ruleset_file *file, const struc
     rule->watch = watch_of(before, info);
     rule->targets = build_targets(info->targets, info->target_count, names);
     rule->error_targets = build_targets(info->error_targets, info->error_target_count, names);
+    if (info->disabled) {
+        return;
+    }
     if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
     } else if (info->source_kind == RULE_SOURCE_RELATION) {
@@ -530,14 +694,11 @@ build(struct ruleset_file **files, size_t file_count, const struct ruleset *prev
     ruleset->topics = topic_trie_new();
     size_t relation_count = 0, rule_count = 0;
     for (size_t f = 0; f < file_count; f++) {
-        relation_count += files[f]->compiled->relation_count;
+        relation_count += files[f]->compiled->relation_count + files[f]->compiled->implied_count;
         rule_count += files[f]->compiled->rule_count;
     }
-    build_relations(ruleset, relation_count);
     struct names names = {0};
-    for (size_t i = 0; i < ruleset->relation_count; i++) {
-        map_put(&names.relations, ruleset->relations[i].declared->name, &ruleset->relations[i]);
-    }
+    build_relations(ruleset, relation_count, &names.relations);
     for (size_t i = 0; previous != NULL && i < previous->rule_count; i++) {
         map_put(&names.before, previous->rules[i].info->name, &previous->rules[i]);
     }
@@ -683,7 +844,7 @@ ruleset_filters(const struct ruleset *ruleset, size_t *count)
     *count = 0;
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         const struct rule_info *info = ruleset->rules[i].info;
-        if (info->source_kind == RULE_SOURCE_TOPIC &&
+        if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0 && !info->disabled &&
             map_put(&seen, info->source, (void *)(uintptr_t)info) == NULL) {
             filters[(*count)++] = info->source;
         }

@@ -10,7 +10,7 @@
 
 static char dir[64];
 static const char *const names[] = {"a.sql", "b.sql", "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql",
-                                    "0.sql"};
+                                    "0.sql", "d.json", "e.json"};
 
 static char *
 path_of(const char *name)
@@ -298,6 +298,122 @@ a_missing_folder_is_an_empty_generation(void **state)
     diag_list_fini(&diags);
 }
 
+#define DOCUMENT(actions)                                                              \
+    "{\"sql\":\"SELECT * FROM 'd/+'\",\"awsIotSqlVersion\":\"2016-03-23\",\"actions\":[" \
+    actions "]}"
+#define DYNAMODB(key)                                                   \
+    "{\"dynamoDB\":{\"tableName\":\"items\",\"hashKeyField\":\"" key    \
+    "\",\"hashKeyValue\":\"x\"}}"
+
+static void
+documents_are_rules_like_others(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", "INSERT INTO 'out' SELECT * FROM 'a/+';");
+    put("d.json", DOCUMENT("{\"republish\":{\"topic\":\"out\"}}," DYNAMODB("id")));
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(report.files, 2);
+    assert_true(has_rule(ruleset, "a") && has_rule(ruleset, "d"));
+    assert_int_equal(ruleset->relation_count, 1);
+    assert_bytes(ruleset->relations[0].declared->name, "items");
+    assert_bytes(ruleset->relations[0].declared->connector, "dynamodb");
+    assert_null(ruleset->rules[1].targets[0].relation);
+    assert_ptr_equal(ruleset->rules[1].targets[1].relation, &ruleset->relations[0]);
+
+    put("d.json", DOCUMENT("{\"republsh\":{\"topic\":\"out\"}}"));
+    ruleset = load(ruleset, &report, &said);
+    assert_int_equal(report.kept, 1);
+    assert_says(&said, "did you mean 'republish'?");
+    assert_true(has_rule(ruleset, "d"));
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+actions_share_tables_or_disagree(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("d.json", DOCUMENT(DYNAMODB("id")));
+    put("e.json", DOCUMENT("{\"dynamoDBv2\":{\"putItem\":{\"tableName\":\"items\"}}},"
+                           DYNAMODB("id")));
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(ruleset->rule_count, 2);
+    assert_int_equal(ruleset->relation_count, 1);
+
+    put("e.json", DOCUMENT(DYNAMODB("other")));
+    ruleset = load(ruleset, &report, &said);
+    assert_says(&said, "dynamoDB: 'items' is wanted with other settings elsewhere");
+    assert_says(&said, "d.json:1:");
+
+    unlink(path_of("e.json"));
+    put("tables.sql", "CREATE TABLE items WITH ('connector' = 'table', 'partition_key' = 'id');");
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(ruleset->relation_count, 1);
+    assert_bytes(ruleset->relations[0].declared->connector, "table");
+
+    put("tables.sql", "CREATE TABLE items WITH ('connector' = 'null');");
+    ruleset_free(ruleset);
+    ruleset = load(NULL, &report, &said);
+    assert_says(&said, "dynamoDB: 'items' is something else");
+    assert_says(&said, "tables.sql:1:14: 'items' has the connector 'null'");
+    assert_int_equal(ruleset->rule_count, 0);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+actions_that_cannot_run_are_told(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    static const struct {
+        const char *document, *said, *hint;
+    } cases[] = {
+            {DOCUMENT("{\"sqs\":{\"queueUrl\":\"https://q/1/n\"}}"),
+             "the action sqs needs the connector 'sqs', which is not built yet",
+             "'headgate help drivers' lists"},
+            {DOCUMENT("{\"stepFunctions\":{\"stateMachineName\":\"m\"}}"),
+             "the action stepFunctions cannot run here", "hint: call a function of your own"},
+            {DOCUMENT("{\"lambda\":{\"functionArn\":\"arn:aws:lambda:r:1:function:f:a\"}}"),
+             "lambda: there is no function 'f'", "CREATE FUNCTION f AS 'f.c' LANGUAGE C;"},
+            {DOCUMENT("{\"dynamoDBv2\":{\"putItem\":{\"tableName\":\"t\"}}}"),
+             "dynamoDBv2: there is no table 't'", "'partition_key' = '...'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put("d.json", cases[i].document);
+        struct ruleset *ruleset = load(NULL, &report, &said);
+        assert_int_equal(report.broken, 1);
+        assert_int_equal(ruleset->rule_count, 0);
+        assert_says(&said, "d.json:1:");
+        assert_says(&said, cases[i].said);
+        assert_says(&said, cases[i].hint);
+        ruleset_free(ruleset);
+    }
+    buf_fini(&said);
+}
+
+static void
+a_disabled_rule_is_loaded_and_not_run(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    size_t count;
+    put("d.json", "{\"sql\":\"SELECT * FROM 'd/+'\",\"awsIotSqlVersion\":\"2016-03-23\","
+                  "\"ruleDisabled\":true,\"actions\":[{\"republish\":{\"topic\":\"out\"}}]}");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_int_equal(ruleset->rule_count, 1);
+    assert_true(ruleset->rules[0].info->disabled);
+    free(ruleset_filters(ruleset, &count));
+    assert_int_equal(count, 0);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
 int
 main(void)
 {
@@ -314,6 +430,10 @@ main(void)
             TEST(a_folder_that_vanishes_changes_nothing),
             TEST(a_query_alone_is_a_rule_without_targets),
             TEST(a_missing_folder_is_an_empty_generation),
+            TEST(documents_are_rules_like_others),
+            TEST(actions_share_tables_or_disagree),
+            TEST(actions_that_cannot_run_are_told),
+            TEST(a_disabled_rule_is_loaded_and_not_run),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);
