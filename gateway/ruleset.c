@@ -2,7 +2,8 @@
  * From a folder of rule files to one generation.
  *
  * 1. read:  every *.sql and *.json is read; an unchanged text reuses the compiled file of the
- *           generation before, a changed one is compiled, a broken one falls back to its last good version.
+ *           generation before, a changed one is compiled, a broken one falls back to its last
+ *           good version.
  * 2. link:  names are resolved over all files together. A file that does not link falls back too,
  *           or is left out, and linking starts again: the loop ends because each round takes a
  *           version away.

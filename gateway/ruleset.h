@@ -91,7 +91,8 @@ struct ruleset_report {
 /*
  * Builds a generation from a folder of *.sql and *.json files, or from a single file. `previous`
  * may be NULL; counters and last good versions come from it. Names starting with '.', '#' or '_'
- * and all that have another ending are not rule files. A folder that does not exist gives an empty generation
+ * and all that have another ending are not rule files. A folder that does not exist gives an empty
+ * generation
  * and a warning; where `previous` came from it, an error: it may come back. False only when nothing
  * could be read at all; broken files are in the report. `provider` may be NULL.
  */
