@@ -80,6 +80,20 @@ bool json_int64(const struct json *json, uint32_t node, int64_t *out);
 /* A number node as the nearest double, correctly rounded; infinities for huge ones. */
 double json_double(const struct json *json, uint32_t node);
 
+/* The first values that differ, as nodes of both documents. What only one of them has is set against
+ * the object or array that lacks it. */
+struct json_difference {
+    uint32_t a, b;
+};
+
+/*
+ * Whether two documents are the same value: members in any order (those of one name in theirs),
+ * numbers exactly and by value: 1.0, 1 and 10e-1 are one. Only numbers with exponents beyond 10^9
+ * are compared as texts. When false, `*difference` is set.
+ */
+bool json_equal(const struct json *a, const struct json *b, struct arena *arena,
+                struct json_difference *difference);
+
 /* Writers. Strings are escaped as RFC 8259 asks and no more; must be UTF-8. */
 void json_write_string(struct buf *out, struct bytes text);
 

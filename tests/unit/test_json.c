@@ -341,6 +341,69 @@ written_doubles_read_back_the_same(void **state)
     }
 }
 
+/* Gives the texts of the first difference, or "" for equal documents. */
+static void
+assert_difference(const char *a, const char *b, const char *in_a, const char *in_b)
+{
+    struct parsed x = parse(bytes_of_string(a), 64), y = parse(bytes_of_string(b), 64);
+    struct json_difference difference;
+    assert_true(x.ok && y.ok);
+    if (json_equal(&x.json, &y.json, &x.arena, &difference)) {
+        assert_string_equal(in_a, "");
+    } else {
+        assert_bytes(json_raw(&x.json, difference.a), in_a);
+        assert_bytes(json_raw(&y.json, difference.b), in_b);
+    }
+    arena_fini(&x.arena);
+    arena_fini(&y.arena);
+}
+
+static void
+values_are_equal_however_they_are_written(void **state)
+{
+    static const char *const same[][2] = {
+            {"{\"a\":1,\"b\":[true,null]}", " { \"b\" : [ true , null ], \"a\" : 1.0 } "},
+            {"100", "1e2"},
+            {"0.00120", "12E-4"},
+            {"12.30", "1230e-2"},
+            {"-0", "0.0e5"},
+            {"1234567890123456789012345678901234567890.5",
+             "12345678901234567890123456789012345678905e-1"},
+            {"1e9999999", "10e9999998"},
+            {"\"\\u00e9\"", "\"\xc3\xa9\""},
+            {"{\"a\":1,\"b\":2,\"a\":3}", "{\"b\":2,\"a\":1,\"a\":3}"},
+            {"[]", "[ ]"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        assert_difference(same[i][0], same[i][1], "", "");
+        assert_difference(same[i][1], same[i][0], "", "");
+    }
+}
+
+static void
+the_first_difference_is_told(void **state)
+{
+    static const char *const cases[][4] = {
+            {"1", "2", "1", "2"},
+            {"1", "-1", "1", "-1"},
+            {"10", "1", "10", "1"},
+            {"0.1", "0.01", "0.1", "0.01"},
+            {"12345678901234567890123456789012345678901", "12345678901234567890123456789012345678902",
+             "12345678901234567890123456789012345678901", "12345678901234567890123456789012345678902"},
+            {"1e99999999999", "1e99999999998", "1e99999999999", "1e99999999998"},
+            {"0", "null", "0", "null"},
+            {"{\"a\":{\"b\":[1,2]}}", "{\"a\":{\"b\":[1,3]}}", "2", "3"},
+            {"{\"a\":1}", "{\"a\":1,\"b\":2}", "{\"a\":1}", "2"},
+            {"{\"b\":1,\"a\":7}", "{\"b\":1}", "7", "{\"b\":1}"},
+            {"[1,2]", "[1]", "2", "[1]"},
+            {"{\"a\":1,\"a\":2}", "{\"a\":2,\"a\":1}", "1", "2"},
+            {"{\"a\":1,\"a\":1}", "{\"a\":1,\"b\":1}", "1", "{\"a\":1,\"b\":1}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_difference(cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
+    }
+}
+
 int
 main(void)
 {
@@ -359,6 +422,8 @@ main(void)
             cmocka_unit_test(strings_are_written_with_few_escapes),
             cmocka_unit_test(doubles_are_written_short),
             cmocka_unit_test(written_doubles_read_back_the_same),
+            cmocka_unit_test(values_are_equal_however_they_are_written),
+            cmocka_unit_test(the_first_difference_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
