@@ -2,8 +2,6 @@
 #include "command.h"
 #include "ruleset.h"
 
-#include "base/json.h"
-
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,21 +9,7 @@ static void
 print_json(const struct diag_list *diags)
 {
     struct buf out = {0};
-    buf_append_char(&out, '[');
-    for (size_t i = 0; i < diags->count; i++) {
-        const struct diag *diag = &diags->items[i];
-        buf_append_string(&out, i == 0 ? "{\"level\":" : ",{\"level\":");
-        json_write_string(&out, diag->level == DIAG_ERROR ? BYTES("error") : BYTES("warning"));
-        buf_append_string(&out, ",\"file\":");
-        json_write_string(&out, diag->place.file);
-        buf_printf(&out, ",\"line\":%u,\"column\":%u,\"message\":", diag->place.line,
-                   diag->place.column);
-        json_write_string(&out, diag->message);
-        buf_append_string(&out, ",\"hint\":");
-        json_write_string(&out, diag->hint);
-        buf_append_char(&out, '}');
-    }
-    buf_append_char(&out, ']');
+    command_diags_write_json(diags, &out);
     puts(buf_string(&out));
     buf_fini(&out);
 }

@@ -3,6 +3,7 @@
  */
 #include "command.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -37,6 +38,26 @@ command_print_diags(const struct diag_list *diags)
     diag_list_print(diags, &text);
     fwrite(text.data == NULL ? "" : text.data, 1, text.size, stderr);
     buf_fini(&text);
+}
+
+void
+command_diags_write_json(const struct diag_list *diags, struct buf *out)
+{
+    buf_append_char(out, '[');
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct diag *diag = &diags->items[i];
+        buf_append_string(out, i == 0 ? "{\"level\":" : ",{\"level\":");
+        json_write_string(out, diag->level == DIAG_ERROR ? BYTES("error") : BYTES("warning"));
+        buf_append_string(out, ",\"file\":");
+        json_write_string(out, diag->place.file);
+        buf_printf(out, ",\"line\":%u,\"column\":%u,\"message\":", diag->place.line,
+                   diag->place.column);
+        json_write_string(out, diag->message);
+        buf_append_string(out, ",\"hint\":");
+        json_write_string(out, diag->hint);
+        buf_append_char(out, '}');
+    }
+    buf_append_char(out, ']');
 }
 
 struct parser {

@@ -52,6 +52,9 @@ void command_line_fini(struct command_line *line);
 /* Prints all entries to stderr. */
 void command_print_diags(const struct diag_list *diags);
 
+/* Appends all entries as an array of {"level","file","line","column","message","hint"}. */
+void command_diags_write_json(const struct diag_list *diags, struct buf *out);
+
 const struct command *command_find(const char *name);
 
 #define COMMAND(name, operands, summary, text) int cmd_##name(int argc, char **argv);

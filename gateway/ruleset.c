@@ -2,8 +2,8 @@
  * From a folder of rule files to one generation.
  *
  * 1. read:  every *.sql and *.json is read; an unchanged text reuses the compiled file of the
- *           generation before, a changed one is compiled, a broken one falls back to its last
- *           good version.
+ *           generation before, a changed one is compiled and tested (ruletest.h), one that is
+ *           broken or fails its test falls back to its last good version.
  * 2. link:  names are resolved over all files together. A file that does not link falls back too,
  *           or is left out, and linking starts again: the loop ends because each round takes a
  *           version away.
@@ -12,6 +12,8 @@
  * Compiled files are shared between generations by reference count. Main thread only.
  */
 #include "ruleset.h"
+
+#include "ruletest.h"
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -28,6 +30,7 @@ enum { RULE_FILE_MAX_BYTES = 1024 * 1024, NAME_MAX_BYTES = 100 };
 struct ruleset_file {
     char *path;
     struct rule_file *compiled;
+    struct ruletest_text test; /* that it passed */
     unsigned references;
 };
 
@@ -67,6 +70,7 @@ ruleset_file_unref(struct ruleset_file *file)
     if (file != NULL && --file->references == 0) {
         free(file->path);
         rule_file_free(file->compiled);
+        ruletest_text_fini(&file->test);
         free(file);
     }
 }
@@ -148,6 +152,7 @@ list_paths(struct load *load, const char *path)
         diag_io_error(load->diags, -result, "cannot read the rules in '%s'", path);
         return false;
     }
+    ruletest_warn_of_orphans(path, load->diags);
     if (load->path_count > 0) {
         qsort(load->paths, load->path_count, sizeof *load->paths, compare_paths);
     }
@@ -193,37 +198,57 @@ fall_back(struct load *load, struct candidate *candidate)
     load->report->kept += candidate->file != NULL;
 }
 
-static bool
-parse_file(struct rule_file **out, const char *path, struct bytes text, struct diag_list *diags)
+bool
+ruleset_parse_file(struct rule_file **out, const char *path, struct bytes text,
+                   struct diag_list *diags)
 {
     return is_document_name(path) ? rule_document_parse(out, bytes_of_string(path), text, diags)
                                   : rule_file_parse(out, bytes_of_string(path), text, diags);
 }
 
+/* A version that runs already is used again; a new one must compile and pass its test. */
+static void
+compile_candidate(struct load *load, const char *path, struct bytes text,
+                  struct ruletest_text *test, struct candidate *candidate)
+{
+    const struct ruleset_file *running = candidate->fallback;
+    struct rule_file *compiled;
+    if (running != NULL && bytes_equal(running->compiled->text, text) &&
+        ruletest_text_equal(&running->test, test)) {
+        candidate->file = candidate->fallback;
+        candidate->fallback = NULL;
+        return;
+    }
+    load->report->changed++;
+    if (!ruleset_parse_file(&compiled, path, text, load->diags)) {
+        fall_back(load, candidate);
+        return;
+    }
+    candidate->file = file_new(path, compiled);
+    candidate->file->test = *test;
+    *test = (struct ruletest_text){0};
+    if (!ruletest_permits(&candidate->file->test, compiled, load->diags)) {
+        fall_back(load, candidate);
+    }
+}
+
 static void
 read_candidate(struct load *load, const char *path, struct candidate *candidate)
 {
-    struct ruleset_file *running = running_version(load, path);
     struct buf text = {0};
+    struct ruletest_text test;
     int result = os_read_file(&os_posix, path, RULE_FILE_MAX_BYTES, &text);
-    candidate->fallback = ruleset_file_ref(running);
+    candidate->fallback = ruleset_file_ref(running_version(load, path));
     if (result < 0) {
         struct diag_place place = {.file = bytes_of_string(path)};
         diag_at(load->diags, DIAG_ERROR, &place, "cannot be read: %s",
                 result == -EFBIG ? "larger than 1 MB" : strerror(-result));
         load->report->changed++;
         fall_back(load, candidate);
-    } else if (running != NULL && bytes_equal(running->compiled->text, buf_bytes(&text))) {
-        candidate->file = candidate->fallback;
-        candidate->fallback = NULL;
     } else {
-        struct rule_file *compiled;
-        load->report->changed++;
-        if (parse_file(&compiled, path, buf_bytes(&text), load->diags)) {
-            candidate->file = file_new(path, compiled);
-        } else {
-            fall_back(load, candidate);
-        }
+        ruletest_text_read(&test, path);
+        compile_candidate(load, path, buf_bytes(&text), &test, candidate);
+        ruletest_text_fini(&test);
     }
     buf_fini(&text);
 }

@@ -1,9 +1,10 @@
 /*
  * One generation of rules: every file of rules.d compiled and linked, read-only while it runs.
  *
- * Loading never stops a good rule: a file that does not compile or does not link keeps its last
- * good version, and a file that never was good is left out; both are reported. A new generation
- * is built aside on the main thread and handed to the engine, which swaps between two batches.
+ * Loading never stops a good rule: a file that does not compile, does not link or fails its own test
+ * (NAME.test beside it, ruletest.h) keeps its last good version, and a file that never was good is
+ * left out; both are reported. A new generation is built aside on the main thread and handed to
+ * the engine, which swaps between two batches.
  */
 #ifndef HEADGATE_RULESET_H
 #define HEADGATE_RULESET_H
@@ -82,7 +83,7 @@ struct ruleset_provider {
 
 struct ruleset_report {
     size_t files;   /* rule files seen */
-    size_t broken;  /* that did not compile or link */
+    size_t broken;  /* that did not compile or link, or failed their test */
     size_t kept;    /* of those: the last good version goes on */
     size_t changed; /* new, edited or removed since `previous` */
     size_t unprovided; /* of the broken: a table could not be opened; may work later */
@@ -99,6 +100,10 @@ struct ruleset_report {
 bool ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previous,
                   const struct ruleset_provider *provider, struct ruleset_report *report,
                   struct diag_list *diags) MUST_CHECK;
+
+/* Parses and compiles a rule file: *.json as AWS rule JSON, any other as statements. */
+bool ruleset_parse_file(struct rule_file **out, const char *path, struct bytes text,
+                        struct diag_list *diags) MUST_CHECK;
 
 /*
  * Builds a generation from a text, for `try` and tests. The text may also be a query alone

@@ -28,7 +28,7 @@ struct trial_message {
  * Reads one input line:
  *
  *   topic payload                    what mosquitto_sub -v prints: the payload is all behind the
- *                                    first blank
+ *                                    first blank; `(null)` is an empty one
  *   {"topic":"a/b","payload":...}    JSON; what mosquitto_sub -F %j and -F %J print is such a line
  *
  * Members of the JSON form: `topic`, or `stream` for what a function emitted; `payload`, where a
@@ -44,6 +44,9 @@ struct trial_message {
 bool trial_message_parse(struct trial_message *out, struct bytes line,
                          const struct diag_place *place, struct arena *arena,
                          struct diag_list *diags) MUST_CHECK;
+
+/* Times reach from 1677 to 2262, as those of base/calendar.h. */
+#define TRIAL_TIME_MAX_US (INT64_MAX / 1000)
 
 /* A time as a person writes it: milliseconds since 1970, or ISO 8601 text. */
 bool trial_time_parse(struct bytes text, int64_t *out_us) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include "base/base64.h"
 #include "base/calendar.h"
 #include "base/json.h"
+#include "rules/topic.h"
 
 const char trial_line_forms[] =
         "a line is `topic payload`, or {\"topic\":...,\"payload\":...,\"at\":...}";
@@ -34,7 +35,9 @@ trial_time_parse(struct bytes text, int64_t *out_us)
 {
     int64_t number;
     if (bytes_to_int64(text, &number)) {
-        return !__builtin_mul_overflow(number, CALENDAR_NS_PER_MS / CALENDAR_NS_PER_US, out_us);
+        bool in_range = number >= -TRIAL_TIME_MAX_US / 1000 && number <= TRIAL_TIME_MAX_US / 1000;
+        *out_us = in_range ? number * 1000 : 0;
+        return in_range;
     }
     if (!calendar_parse(text, &number)) {
         return false;
@@ -323,6 +326,13 @@ trial_message_parse(struct trial_message *out, struct bytes line, const struct d
     } else {
         message.topic = bytes_slice(line, 0, blank);
         message.payload = bytes_slice(line, blank + 1, line.size);
+        if (bytes_equal(message.payload, BYTES("(null)"))) { /* so mosquitto_sub shows nothing */
+            message.payload.size = 0;
+        }
+    }
+    if (parsed && message.stream.size == 0 && !topic_is_valid(message.topic)) {
+        parsed = fail_at(&reading, 0, 1, "no message can have this topic",
+                         "a topic is UTF-8, not empty, and has no +, # and NUL");
     }
     if (parsed) {
         *out = message;

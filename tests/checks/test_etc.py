@@ -102,8 +102,12 @@ def test_an_installation_keeps_what_was_edited(tmp_path):
     assert {path.name for path in (place / 'rules.d').iterdir()} == \
         {path.name for path in (ROOT / 'etc/rules.d').iterdir()}
     (place / 'rules.d/hot.sql').write_text('-- mine')
+    (place / 'rules.d/hot.test').unlink()
+    (place / 'rules.d/readings.test').unlink()
     install()
     assert (place / 'rules.d/hot.sql').read_text() == '-- mine'
+    assert not (place / 'rules.d/hot.test').exists(), 'would keep the edited rule from loading'
+    assert (place / 'rules.d/readings.test').exists()
 
 
 if __name__ == '__main__' and sys.argv[1:] == ['--write']:

@@ -10,7 +10,7 @@
 
 static char dir[64];
 static const char *const names[] = {"a.sql", "b.sql", "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql",
-                                    "0.sql", "d.json", "e.json"};
+                                    "0.sql", "d.json", "e.json", "a.test", "b.test", "d.test"};
 
 static char *
 path_of(const char *name)
@@ -414,6 +414,130 @@ a_disabled_rule_is_loaded_and_not_run(void **state)
     buf_fini(&said);
 }
 
+static const char ABOVE_60[] = "INSERT INTO 'out' SELECT t FROM 'a/+' WHERE t > 60;";
+static const char ABOVE_20[] = "INSERT INTO 'out' SELECT t FROM 'a/+' WHERE t > 20;";
+static const char TEST_OF_61[] = "a/1 {\"t\":61}\n=> out {\"t\":61}\na/1 {\"t\":60}\n";
+static const char TEST_OF_21[] = "a/1 {\"t\":21}\n=> out {\"t\":21}\na/1 {\"t\":20}\n";
+
+static bool
+runs_text(const struct ruleset *ruleset, const char *rule, const char *text)
+{
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        const struct rule_info *info = ruleset->rules[i].info;
+        if (bytes_equal_string(info->name, rule)) {
+            return strncmp(info->text.data, text, info->text.size) == 0;
+        }
+    }
+    return false;
+}
+
+static void
+a_file_that_fails_its_test_keeps_its_last_good_version(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", ABOVE_60);
+    put("a.test", TEST_OF_61);
+    put("b.sql", "INSERT INTO 'out' SELECT * FROM 'b/+';");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(report.broken, 0);
+
+    put("a.sql", ABOVE_20);
+    ruleset = load(ruleset, &report, &said);
+    assert_says(&said, "a.test:3:1: error: rule 'a' gives what is not expected: => out {\"t\":60}");
+    assert_int_equal(report.broken, 1);
+    assert_int_equal(report.kept, 1);
+    assert_true(runs_text(ruleset, "a", ABOVE_60) && has_rule(ruleset, "b"));
+
+    put("a.test", TEST_OF_21);
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(report.broken, 0);
+    assert_true(runs_text(ruleset, "a", ABOVE_20));
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+/* The rules are what they were, but what is asked of them is not. */
+static void
+a_changed_test_is_run_and_so_is_a_failing_one_again(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", ABOVE_60);
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    put("a.test", TEST_OF_21);
+    for (int i = 0; i < 2; i++) {
+        ruleset = load(ruleset, &report, &said);
+        assert_says(&said, "a.test:2:4: error: expected, but it does not come");
+        assert_int_equal(report.kept, 1);
+        assert_true(runs_text(ruleset, "a", ABOVE_60));
+    }
+    put("a.test", TEST_OF_61);
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(report.changed, 1);
+    ruleset = load(ruleset, &report, &said);
+    assert_int_equal(report.changed, 0);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+a_new_file_that_fails_its_test_is_left_out(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", ABOVE_20);
+    put("a.test", "what is this\n=> \n");
+    put("b.sql", "INSERT INTO 'out' SELECT * FROM 'b/+';");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_says(&said, "a.test:2:1: error: no payload behind the target");
+    assert_int_equal(report.broken, 1);
+    assert_true(!has_rule(ruleset, "a") && has_rule(ruleset, "b"));
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+/* With the parameters of its actions; and also while it is disabled, so that it can be. */
+static void
+a_document_has_a_test_like_other_rules(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("d.json", DOCUMENT("{\"republish\":{\"topic\":\"out\",\"qos\":1}}"));
+    put("d.test", "d/1 {\"a\":1}\n=> out {\"a\":1} with {\"qos\":0}\n");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_says(&said, "d.test:2:4: error: expected, but rule 'd' gives => out {\"a\":1} with ");
+    assert_int_equal(ruleset->rule_count, 0);
+    put("d.test", "d/1 {\"a\":1}\n=> out {\"a\":1} with {\"qos\":1}\n");
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    put("d.json", "{\"sql\":\"SELECT * FROM 'd/+'\",\"awsIotSqlVersion\":\"2016-03-23\","
+                  "\"ruleDisabled\":true,\"actions\":[{\"republish\":{\"topic\":\"out\","
+                  "\"qos\":1}}]}");
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_true(ruleset->rules[0].info->disabled);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+a_test_without_rules_is_told(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", ABOVE_60);
+    put("b.test", TEST_OF_61);
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_says(&said, "b.test: warning: a test without rules: there is no ");
+    assert_int_equal(report.broken, 0);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
 int
 main(void)
 {
@@ -434,6 +558,11 @@ main(void)
             TEST(actions_share_tables_or_disagree),
             TEST(actions_that_cannot_run_are_told),
             TEST(a_disabled_rule_is_loaded_and_not_run),
+            TEST(a_file_that_fails_its_test_keeps_its_last_good_version),
+            TEST(a_changed_test_is_run_and_so_is_a_failing_one_again),
+            TEST(a_new_file_that_fails_its_test_is_left_out),
+            TEST(a_document_has_a_test_like_other_rules),
+            TEST(a_test_without_rules_is_told),
     };
 #undef TEST
     return cmocka_run_group_tests(tests, NULL, NULL);

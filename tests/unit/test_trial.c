@@ -29,6 +29,8 @@ a_line_of_mosquitto_sub_is_a_message(void **state)
     assert_false(message.has_time);
     message = parse("empty ", &arena);
     assert_int_equal(message.payload.size, 0);
+    message = parse("empty (null)", &arena);
+    assert_int_equal(message.payload.size, 0);
     arena_fini(&arena);
 }
 
@@ -96,6 +98,9 @@ a_wrong_line_says_where(void **state)
             {"{\"topic\":\"a\",\"payload\":1,\"properties\":{\"user-properties\":{\"a\":1}}}",
              "not a text"},
             {"{\"topic\":\"a\",\"payload\":1", ":3:25: error: unexpected end"},
+            {"a/+ x", "t:3:1: error: no message can have this topic"},
+            {"a\xff x", "no message can have this topic"},
+            {"{\"topic\":\"a\\u0000\",\"payload\":1}", "no message can have this topic"},
             {"{\"topic\":7,\"payload\":1}", "not a text"},
     };
     struct arena arena = {0};
