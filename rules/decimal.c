@@ -617,39 +617,91 @@ take_off(struct big *remainder, const struct big *divisor)
     return times;
 }
 
+/* Enough to round from, with a last one that tells whether something follows. */
+enum { QUOTIENT_DIGITS = DECIMAL_DIGITS + 2 };
+
+struct quotient {
+    uint8_t digits[QUOTIENT_DIGITS]; /* highest first, which is not 0 */
+    int count;
+    int exponent; /* of the last */
+    bool rest;    /* more would follow */
+    bool negative;
+};
+
+static bool
+decimal_of_quotient(struct decimal *out, const struct quotient *quotient, struct arena *arena)
+{
+    int count = quotient->count;
+    struct big result = {
+            .count = count, .exponent = quotient->exponent, .negative = quotient->negative};
+    for (int i = 0; i < count; i++) {
+        result.digits[i] = quotient->digits[count - 1 - i];
+    }
+    if (quotient->rest && count > 0 && result.digits[0] % 5 == 0) {
+        result.digits[0]++;
+    }
+    return decimal_of_big(out, &result, arena);
+}
+
 static bool
 divide_big(struct decimal *out, const struct big *a, struct big *b, struct arena *arena)
 {
-    enum { WANTED = DECIMAL_DIGITS + 2 };
     struct big remainder = {0};
-    uint8_t quotient[WANTED + 1]; /* highest first */
-    int count = 0;
-    int exponent = a->exponent - b->exponent;
+    struct quotient quotient = {
+            .exponent = a->exponent - b->exponent, .negative = a->negative != b->negative};
     b->exponent = 0;
     int next = a->count - 1;
-    while (count < WANTED && (next >= 0 || remainder.count > 0)) {
+    while (quotient.count < QUOTIENT_DIGITS && (next >= 0 || remainder.count > 0)) {
         push_digit(&remainder, next >= 0 ? a->digits[next] : 0);
-        exponent -= next < 0;
+        quotient.exponent -= next < 0;
         next--;
         uint8_t digit = take_off(&remainder, b);
-        if (count > 0 || digit > 0) {
-            quotient[count++] = digit;
+        if (quotient.count > 0 || digit > 0) {
+            quotient.digits[quotient.count++] = digit;
         }
     }
-    bool rest = remainder.count > 0;
+    quotient.rest = remainder.count > 0;
     for (; next >= 0; next--) { /* the quotient has digits enough: the rest are places */
-        rest = rest || a->digits[next] != 0;
-        exponent++;
+        quotient.rest = quotient.rest || a->digits[next] != 0;
+        quotient.exponent++;
     }
-    struct big result = {.count = count, .exponent = exponent};
-    for (int i = 0; i < count; i++) {
-        result.digits[i] = quotient[count - 1 - i];
+    return decimal_of_quotient(out, &quotient, arena);
+}
+
+static uint64_t
+magnitude(int64_t value)
+{
+    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+/* The same in machine words; the divisor times ten fits one, and neither number is wide. */
+static bool
+divide_short(struct decimal *out, const struct decimal *a, const struct decimal *b,
+             struct arena *arena)
+{
+    uint64_t dividend = magnitude(a->coefficient), divisor = magnitude(b->coefficient);
+    uint64_t whole = dividend / divisor, remainder = dividend % divisor;
+    struct quotient quotient = {
+            .exponent = a->exponent - b->exponent,
+            .negative = (a->coefficient < 0) != (b->coefficient < 0),
+    };
+    for (uint64_t left = whole; left > 0; left /= 10) {
+        quotient.count++;
     }
-    if (rest && count > 0 && result.digits[0] % 5 == 0) {
-        result.digits[0]++;
+    for (int i = quotient.count; i > 0; whole /= 10) {
+        quotient.digits[--i] = (uint8_t)(whole % 10);
     }
-    result.negative = a->negative != b->negative;
-    return decimal_of_big(out, &result, arena);
+    while (quotient.count < QUOTIENT_DIGITS && remainder > 0) {
+        remainder *= 10;
+        uint8_t digit = (uint8_t)(remainder / divisor);
+        remainder %= divisor;
+        quotient.exponent--;
+        if (quotient.count > 0 || digit > 0) {
+            quotient.digits[quotient.count++] = digit;
+        }
+    }
+    quotient.rest = remainder > 0;
+    return decimal_of_quotient(out, &quotient, arena);
 }
 
 bool
@@ -663,6 +715,9 @@ decimal_divide(struct decimal *out, const struct decimal *a, const struct decima
     if (whole && b->coefficient != -1 && a->coefficient % b->coefficient == 0) {
         *out = decimal_of_int64(a->coefficient / b->coefficient);
         return true;
+    }
+    if (a->wide == NULL && b->wide == NULL && magnitude(b->coefficient) <= UINT64_MAX / 10) {
+        return divide_short(out, a, b, arena);
     }
     struct big p = big_of(a);
     struct big q = big_of(b);

@@ -183,6 +183,45 @@ integers_and_doubles_convert(void **state)
     arena_fini(&arena);
 }
 
+/* The same number in the form that long ones have. */
+static struct decimal
+widen(const struct decimal *number, struct decimal_digits *digits)
+{
+    *digits = (struct decimal_digits){.negative = number->coefficient < 0};
+    int64_t left = number->coefficient;
+    for (; left != 0; left /= 10) {
+        digits->digits[digits->count++] = (uint8_t)(left < 0 ? -(left % 10) : left % 10);
+    }
+    return (struct decimal){.wide = digits, .exponent = number->exponent};
+}
+
+static void
+short_division_agrees_with_long(void **state)
+{
+    struct arena arena = {0};
+    uint64_t seed = 1;
+    for (int i = 0; i < 20000; i++) {
+        struct decimal a, b, quick, slow;
+        struct decimal *both[] = {&a, &b};
+        for (size_t j = 0; j < 2; j++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            int64_t coefficient = (int64_t)seed >> (seed >> 7) % 63;
+            *both[j] = (struct decimal){.coefficient = coefficient == 0 ? 1 : coefficient,
+                                        .exponent = (int32_t)(seed >> 20) % 30};
+        }
+        struct decimal_digits p, q;
+        struct decimal wide_a = widen(&a, &p), wide_b = widen(&b, &q);
+        assert_true(decimal_divide(&quick, &a, &b, &arena));
+        assert_true(decimal_divide(&slow, &wide_a, &wide_b, &arena));
+        char one[DECIMAL_TEXT_MAX], other[DECIMAL_TEXT_MAX];
+        size_t one_size = decimal_print(&quick, one), other_size = decimal_print(&slow, other);
+        assert_int_equal(one_size, other_size);
+        assert_memory_equal(one, other, one_size);
+        arena_reset(&arena);
+    }
+    arena_fini(&arena);
+}
+
 int
 main(void)
 {
@@ -192,6 +231,7 @@ main(void)
             cmocka_unit_test(what_is_no_number_is_refused),
             cmocka_unit_test(rounding_goes_where_it_should),
             cmocka_unit_test(integers_and_doubles_convert),
+            cmocka_unit_test(short_division_agrees_with_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
