@@ -270,6 +270,32 @@ a_test_has_limits(void **state)
     buf_fini(&text);
 }
 
+/* Each look at this clock takes a second. */
+static int64_t
+slow_mono_us(const struct os *os)
+{
+    static int64_t now_us;
+    return now_us += 1000000;
+}
+
+static void
+a_slow_test_is_stopped(void **state)
+{
+    struct os slow = os_posix;
+    struct ruletest_options options = {.os = &slow, .differences_max = 1};
+    struct ruletest_report report;
+    struct diag_list diags = {0};
+    struct rule_file *file;
+    slow.mono_us = slow_mono_us;
+    assert_true(rule_file_parse(&file, BYTES("r.sql"), bytes_of_string(RULES), &diags));
+    assert_false(ruletest_run(file, BYTES("r.test"), BYTES("a 1\na 2\na 3\na 4\n"), &options,
+                              &report, &diags));
+    assert_bytes(diag_first_error(&diags), "the test takes longer than 2 seconds: stopped here");
+    assert_int_equal(diags.items[0].place.line, 3);
+    rule_file_free(file);
+    diag_list_fini(&diags);
+}
+
 int
 main(void)
 {
@@ -282,6 +308,7 @@ main(void)
             cmocka_unit_test(what_is_no_test_is_refused_with_place_and_hint),
             cmocka_unit_test(an_update_touches_nothing_but_the_outputs),
             cmocka_unit_test(a_test_has_limits),
+            cmocka_unit_test(a_slow_test_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
