@@ -655,7 +655,7 @@ static struct rule_counters *
 counters_of(const struct ruleset_rule *before)
 {
     struct rule_counters *counters =
-            before == NULL ? mem_new(struct rule_counters) : before->counters;
+            before == NULL ? mem_new_lines(struct rule_counters, 1) : before->counters;
     counters->references++;
     return counters;
 }
@@ -728,7 +728,7 @@ build(struct ruleset_file **files, size_t file_count, const struct ruleset *prev
     for (size_t i = 0; previous != NULL && i < previous->rule_count; i++) {
         map_put(&names.before, previous->rules[i].info->name, &previous->rules[i]);
     }
-    ruleset->rules = mem_new_array(struct ruleset_rule, rule_count);
+    ruleset->rules = mem_new_lines(struct ruleset_rule, rule_count);
     for (size_t f = 0; f < file_count; f++) {
         for (size_t i = 0; i < files[f]->compiled->rule_count; i++) {
             build_rule(ruleset, files[f], files[f]->compiled->rules[i], &names);

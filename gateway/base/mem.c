@@ -28,7 +28,7 @@ mem_alloc_lines(size_t count, size_t size)
 {
     size_t total;
     check(!__builtin_mul_overflow(count, size, &total) &&
-          !__builtin_add_overflow(total, LINE_BYTES, &total));
+          !__builtin_add_overflow(total == 0 ? 1 : total, LINE_BYTES - 1, &total));
     total &= ~(size_t)(LINE_BYTES - 1);
     void *memory = aligned_alloc(LINE_BYTES, total);
     check(memory != NULL && "out of memory");
