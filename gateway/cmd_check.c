@@ -1,9 +1,37 @@
-/* headgate check: every error of a folder of rules in one run. */
+/*
+ * headgate check: every error and every warning of a folder of rules in one run, in the order of
+ * files and lines.
+ */
 #include "command.h"
+#include "lint.h"
 #include "ruleset.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+static int
+compare_diags(const void *a, const void *b)
+{
+    const struct diag *x = a, *y = b;
+    int order = bytes_compare(x->place.file, y->place.file);
+    if (order == 0) {
+        order = x->place.line < y->place.line ? -1 : x->place.line > y->place.line;
+    }
+    if (order == 0) {
+        order = x->place.column < y->place.column ? -1 : x->place.column > y->place.column;
+    }
+    return order != 0 ? order : bytes_compare(x->message, y->message);
+}
+
+/* Linking goes in rounds, so what it says of a file may be far from what the parser said. */
+static void
+sort_diags(struct diag_list *diags)
+{
+    if (diags->count > 0) {
+        qsort(diags->items, diags->count, sizeof *diags->items, compare_diags);
+    }
+}
 
 static void
 print_json(const struct diag_list *diags)
@@ -14,12 +42,40 @@ print_json(const struct diag_list *diags)
     buf_fini(&out);
 }
 
+static void
+append_count(struct buf *out, const char *before, size_t count, const char *thing)
+{
+    buf_printf(out, "%s%zu %s%s", before, count, thing, count == 1 ? "" : "s");
+}
+
+static void
+print_summary(const char *path, const struct ruleset *ruleset, const struct ruleset_report *report,
+              const struct diag_list *diags)
+{
+    struct buf out = {0};
+    append_count(&out, "", report->files, "file");
+    append_count(&out, ", ", ruleset->rule_count, "rule");
+    append_count(&out, ", ", ruleset->relation_count, "table");
+    append_count(&out, "; ", diags->errors, "error");
+    if (report->broken > 0) {
+        append_count(&out, " in ", report->broken, "file");
+    }
+    append_count(&out, ", ", diags->count - diags->errors, "warning");
+    printf("%s: %s\n", path, buf_string(&out));
+    buf_fini(&out);
+}
+
 int
 cmd_check(int argc, char **argv)
 {
+    bool strict = false;
+    const struct flag flags[] = {
+            {"--strict", NULL, "warnings fail too", NULL, &strict},
+    };
     struct command_line line;
     int code;
-    if (!command_line_parse(&line, command_find("check"), argc, argv, NULL, 0, 1, &code)) {
+    if (!command_line_parse(&line, command_find("check"), argc, argv, flags,
+                            sizeof flags / sizeof *flags, 1, &code)) {
         return code;
     }
     const char *path = line.operand_count > 0 ? line.operands[0] : line.config.rules_dir;
@@ -28,14 +84,17 @@ cmd_check(int argc, char **argv)
     struct ruleset *ruleset = NULL;
     bool is_there = line.operand_count == 0 || access(path, F_OK) == 0;
     bool loaded = ruleset_load(&ruleset, path, NULL, NULL, &report, &diags);
-    bool valid = loaded && is_there && diags.errors == 0;
+    if (loaded) {
+        lint_ruleset(ruleset, &diags);
+    }
+    bool valid = loaded && is_there && diags.errors == 0 && (!strict || diags.count == 0);
+    sort_diags(&diags);
     if (line.json) {
         print_json(&diags);
     } else {
         command_print_diags(&diags);
         if (loaded) {
-            printf("%s: %zu files, %zu rules, %zu tables; %zu files with errors\n", path,
-                   report.files, ruleset->rule_count, ruleset->relation_count, report.broken);
+            print_summary(path, ruleset, &report, &diags);
         }
     }
     ruleset_free(ruleset);

@@ -50,8 +50,8 @@ command_diags_write_json(const struct diag_list *diags, struct buf *out)
         json_write_string(out, diag->level == DIAG_ERROR ? BYTES("error") : BYTES("warning"));
         buf_append_string(out, ",\"file\":");
         json_write_string(out, diag->place.file);
-        buf_printf(out, ",\"line\":%u,\"column\":%u,\"message\":", diag->place.line,
-                   diag->place.column);
+        buf_printf(out, ",\"line\":%u,\"column\":%u,\"length\":%u,\"message\":", diag->place.line,
+                   diag->place.column, diag->place.length);
         json_write_string(out, diag->message);
         buf_append_string(out, ",\"hint\":");
         json_write_string(out, diag->hint);

@@ -286,6 +286,8 @@ hint_nearest_relation(struct load *load, struct bytes wanted)
     const char *nearest = diag_nearest(wanted, count, relation_name_at, names);
     if (nearest != NULL) {
         diag_hint(load->diags, "did you mean '%s'?", nearest);
+    } else if (load->report->broken > 0) {
+        diag_hint(load->diags, "perhaps it is declared in a file that has errors: mend those first");
     } else {
         diag_hint(load->diags,
                   "declare it with CREATE TABLE %.*s WITH ('connector' = '...'), or quote it to "

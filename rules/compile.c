@@ -5,6 +5,7 @@
 #include "compile.h"
 
 #include "function.h"
+#include "lint.h"
 
 #include <stdarg.h>
 
@@ -246,7 +247,7 @@ compile_binary(struct compiler *compiler, const struct expr *expr)
         return compile_operands(compiler, expr, eval_arithmetic);
     default:
         return refuse(compiler, expr, "this operator is not available in rules",
-                      "'+' joins strings");
+                      "'+' joins strings, OR asks for either");
     }
 }
 
@@ -330,8 +331,11 @@ report_unknown_function(struct compiler *compiler, const struct expr *expr)
     }
     compiler_report(compiler, DIAG_ERROR, expr->name_span, "unknown function '%.*s'",
                     BYTES_ARG(expr->text));
+    const char *known = lint_foreign_function(expr->text);
     const char *near = function_nearest(expr->text);
-    if (near != NULL) {
+    if (known != NULL) {
+        compiler_hint(compiler, "%s", known);
+    } else if (near != NULL) {
         compiler_hint(compiler, "did you mean '%s'?", near);
     }
 }

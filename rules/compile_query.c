@@ -4,6 +4,7 @@
 #include "compile.h"
 
 #include "fields.h"
+#include "lint.h"
 
 /* ---- names of members ---- */
 
@@ -309,5 +310,6 @@ const struct query *
 compile_query(struct compiler *compiler, const struct select *select)
 {
     const struct query *draft = compile_subquery(compiler, select);
+    lint_select(compiler, select, draft);
     return draft == NULL ? NULL : pool_query(&compiler->pool, draft);
 }

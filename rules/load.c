@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "fields.h"
+#include "lint.h"
 #include "topic.h"
 
 #include <stdlib.h>
@@ -105,6 +106,13 @@ loader_set_source(struct loader *loader, struct rule_info *info, const struct so
     if (!topic_filter_is_valid(from->text, &reason, &at)) {
         compiler_report(&loader->compiler, DIAG_ERROR, from->span, "%s", reason);
         return false;
+    }
+    const char *hint, *odd = lint_filter(from->text, &hint);
+    if (odd != NULL) {
+        compiler_report(&loader->compiler, DIAG_WARNING, from->span, "%s", odd);
+        if (hint != NULL) {
+            compiler_hint(&loader->compiler, "%s", hint);
+        }
     }
     return true;
 }
@@ -286,6 +294,35 @@ keep_columns(struct loader *loader, const struct statement *statement)
     return columns;
 }
 
+/* A misspelt 'connector' is among the options. */
+static void
+hint_connector(struct loader *loader, const struct option_items *options)
+{
+    for (size_t i = 0; i < options->count; i++) {
+        if (bytes_distance(options->items[i].name, BYTES("connector")) <= 3) {
+            compiler_hint(&loader->compiler, "did you mean 'connector' where you wrote '%.*s'?",
+                          BYTES_ARG(options->items[i].name));
+            return;
+        }
+    }
+    compiler_hint(&loader->compiler, "WITH ('connector' = 'timeseries', ...)");
+}
+
+static void
+check_columns(struct loader *loader, const struct statement *statement)
+{
+    for (size_t i = 0; i < statement->column_count; i++) {
+        const struct column *column = &statement->columns[i];
+        for (size_t j = 0; j < i; j++) {
+            if (bytes_equal(statement->columns[j].name, column->name)) {
+                compiler_report(&loader->compiler, DIAG_ERROR, column->span,
+                                "column '%.*s' is declared twice", BYTES_ARG(column->name));
+                break;
+            }
+        }
+    }
+}
+
 static void
 load_relation(struct loader *loader, const struct statement *statement)
 {
@@ -304,8 +341,9 @@ load_relation(struct loader *loader, const struct statement *statement)
     if (relation.connector.size == 0) {
         compiler_report(&loader->compiler, DIAG_ERROR, statement->name_span,
                         "table '%.*s' has no 'connector'", BYTES_ARG(relation.name));
-        compiler_hint(&loader->compiler, "WITH ('connector' = 'timeseries', ...)");
+        hint_connector(loader, &statement->options);
     }
+    check_columns(loader, statement);
     for (size_t i = 0; i < loader->relation_count; i++) {
         if (bytes_equal(loader->relations[i].name, relation.name)) {
             compiler_report(&loader->compiler, DIAG_ERROR, statement->name_span,

@@ -3,6 +3,8 @@
  */
 #include "parse.h"
 
+#include "slip.h"
+
 #include <stdarg.h>
 
 bool
@@ -89,7 +91,7 @@ keyword_at(const void *context, size_t i)
     return keyword_name(((const enum keyword *)context)[i]);
 }
 
-static void
+static bool
 suggest_keyword(struct parser *parser, const struct token *token, const enum keyword *keywords)
 {
     size_t count = 0;
@@ -101,6 +103,13 @@ suggest_keyword(struct parser *parser, const struct token *token, const enum key
     if (near != NULL) {
         diag_hint(parser->diags, "did you mean '%s'?", near);
     }
+    return near != NULL;
+}
+
+static bool
+is_in_rule(const struct parser *parser)
+{
+    return parser->dialect == DIALECT_TOPIC || parser->dialect == DIALECT_STREAM;
 }
 
 enum { SHOWN_TOKEN_MAX = 40 };
@@ -123,8 +132,12 @@ parser_fail_expected(struct parser *parser, const char *what, const enum keyword
     const char *quote = shown.data[0] == '\'' ? "" : "'";
     parser_fail_at(parser, span, "found %s%.*s%s%s, expected %s", quote, BYTES_ARG(shown), cut,
                    quote, what);
-    if (token->kind == TOKEN_NAME && keywords != NULL) {
-        suggest_keyword(parser, token, keywords);
+    if (token->kind == TOKEN_NAME && keywords != NULL && suggest_keyword(parser, token, keywords)) {
+        return;
+    }
+    const char *hint = is_in_rule(parser) ? slip_hint(parser, what) : NULL;
+    if (hint != NULL) {
+        diag_hint(parser->diags, "%s", hint);
     }
 }
 

@@ -6,6 +6,8 @@
  */
 #include "token.h"
 
+#include "slip.h"
+
 struct lexer {
     const struct token_source *source;
     struct bytes text;
@@ -282,7 +284,8 @@ read_mark(struct lexer *lexer)
     if (seen) {
         lexer->items[lexer->count - 1].end++; /* one message for a run of them */
     } else {
-        report(lexer, lexer->at, lexer->at + 1, "this character has no meaning here", NULL);
+        report(lexer, lexer->at, lexer->at + 1, "this character has no meaning here",
+               slip_character(lexer->source->text.data[lexer->at]));
         add(lexer, TOKEN_BAD, lexer->at, lexer->at + 1);
     }
     lexer->at++;

@@ -321,7 +321,8 @@ errors_show_the_place_and_a_way_out(void **state)
             {"SELECT a\nFROM 't' WHERE a ==",
              "t.sql:2:19: error: found '=', expected an expression\n"
              "  FROM 't' WHERE a ==\n"
-             "                    ^\n"},
+             "                    ^\n"
+             "  hint: one '=' compares\n"},
             {"SELECT FROM 't'", "t.sql:1:8: error: found 'FROM', expected an expression\n"
                                 "  SELECT FROM 't'\n"
                                 "         ^~~~\n"},
