@@ -102,6 +102,7 @@ add_rules(cJSON *root, const struct ruleset *ruleset)
         cJSON *item = cJSON_CreateObject();
         add_bytes(item, "name", rule->info->name);
         add_bytes(item, "source", rule->info->source);
+        cJSON_AddBoolToObject(item, "disabled", rule->info->disabled);
         add_count(item, "messages", load(&counters->messages));
         add_count(item, "matched", load(&counters->matched));
         add_count(item, "filtered", load(&counters->filtered));
@@ -245,10 +246,13 @@ print_rules(const cJSON *root, struct buf *out)
     const cJSON *rule;
     cJSON_ArrayForEach(rule, rules)
     {
-        buf_printf(out, "%-*s %10" PRId64 " %10" PRId64 " %10" PRId64 " %10" PRId64 " %8" PRId64 "\n",
+        bool is_disabled = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(rule, "disabled"));
+        buf_printf(out,
+                   "%-*s %10" PRId64 " %10" PRId64 " %10" PRId64 " %10" PRId64 " %8" PRId64 "%s\n",
                    width, text_of(rule, "name"), number_of(rule, "messages"),
                    number_of(rule, "matched"), number_of(rule, "filtered"),
-                   number_of(rule, "undefined"), number_of(rule, "failed"));
+                   number_of(rule, "undefined"), number_of(rule, "failed"),
+                   is_disabled ? "  disabled" : "");
     }
 }
 

@@ -408,6 +408,33 @@ connectors_have_an_action(void **state)
     assert_null(action_kind_of_connector(BYTES("")));
 }
 
+/* Each action has its line in the table of rules/README.md. */
+static void
+the_manual_lists_each_action(void **state)
+{
+    FILE *file = fopen(MANUAL, "r");
+    assert_non_null(file);
+    struct buf manual = {0};
+    size_t got;
+    do {
+        got = fread(buf_reserve(&manual, 4096), 1, 4096, file);
+        manual.size += got;
+    } while (got > 0);
+    fclose(file);
+    const char *text = buf_string(&manual);
+    for (size_t i = 0; i < ACTION_KINDS; i++) {
+        const struct action_kind *kind = &action_kinds[i];
+        struct buf row = {0};
+        buf_printf(&row, "\n| %s | %s | %s |\n", kind->key,
+                   kind->connector[0] == '\0' ? "-" : kind->connector, kind->sentence);
+        if (strstr(text, buf_string(&row)) == NULL) {
+            fail_msg("rules/README.md lacks the line%s", buf_string(&row));
+        }
+        buf_fini(&row);
+    }
+    buf_fini(&manual);
+}
+
 int
 main(void)
 {
@@ -425,6 +452,7 @@ main(void)
             cmocka_unit_test(influx_refuses_the_whole_row),
             cmocka_unit_test(an_error_action_fills_in_its_templates),
             cmocka_unit_test(connectors_have_an_action),
+            cmocka_unit_test(the_manual_lists_each_action),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
