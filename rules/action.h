@@ -151,8 +151,9 @@ bool action_text_is_valid(const struct action_parameter *parameter, struct bytes
 /* Why a rule may not publish to a topic (static text), or NULL. */
 const char *action_topic_problem(struct bytes topic);
 
-/* Appends the action as AWS rule JSON: {"republish":{...}}, texts as written. */
-void action_write(struct buf *out, const struct action *action);
+/* Appends the action as AWS rule JSON: {"republish":{...}}, texts as written; `role` is its
+ * "roleArn" when it has none, and not empty. */
+void action_write(struct buf *out, const struct action *action, struct bytes role);
 
 /* Computes what of the params is known before there is a message. */
 void action_prepare(struct action *action, struct arena *arena);

@@ -9,6 +9,7 @@ struct writer {
     struct buf *out;
     struct run *run;       /* NULL: texts as written, and all that was given */
     struct bytes *failure; /* set when a filled-in text is not what AWS takes */
+    struct bytes role;     /* for actions that lack one; empty: none */
 };
 
 static void
@@ -20,6 +21,13 @@ write_name(struct writer *writer, struct bytes name, bool *first)
     *first = false;
     json_write_string(writer->out, name);
     buf_append_char(writer->out, ':');
+}
+
+static bool
+lacks_role(const struct writer *writer, const struct action_value *value)
+{
+    return !value->is_set && writer->role.size > 0 &&
+           strcmp(value->parameter->name, "roleArn") == 0;
 }
 
 static bool
@@ -163,7 +171,10 @@ write_members(struct writer *writer, const struct action_value *value, bool *fir
 {
     bool ok = true;
     for (uint32_t i = 0; i < value->count && ok; i++) {
-        if (is_wanted(writer, &value->items[i])) {
+        if (lacks_role(writer, &value->items[i])) {
+            write_name(writer, BYTES("roleArn"), first);
+            json_write_string(writer->out, writer->role);
+        } else if (is_wanted(writer, &value->items[i])) {
             ok = write_value(writer, &value->items[i], first);
         }
     }
@@ -171,9 +182,9 @@ write_members(struct writer *writer, const struct action_value *value, bool *fir
 }
 
 void
-action_write(struct buf *out, const struct action *action)
+action_write(struct buf *out, const struct action *action, struct bytes role)
 {
-    struct writer writer = {.out = out};
+    struct writer writer = {.out = out, .role = role};
     bool none = true;
     buf_append_char(out, '{');
     bool ok = write_object(&writer, &action->root, bytes_of_string(action->kind->key), &none);

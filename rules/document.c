@@ -276,6 +276,7 @@ read_sql(struct document *document, uint32_t node, struct rule *rule)
         info->place = loader_place(loader, select->span);
     }
     info->text = sql;
+    info->sql = sql;
     document_leave(document);
     return ok && rule->query != NULL;
 }
@@ -599,42 +600,4 @@ rule_document_parse(struct rule_file **out, struct bytes path, struct bytes text
         read_document(&document);
     }
     return loader_finish(&loader, errors, out);
-}
-
-/* ---- writing ---- */
-
-static void
-write_actions(struct buf *out, const struct rule_target *targets, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            buf_append_char(out, ',');
-        }
-        action_write(out, targets[i].action);
-    }
-}
-
-void
-rule_document_write(const struct rule *rule, struct buf *out)
-{
-    const struct rule_info *info = &rule->about->info;
-    check(info->is_document);
-    buf_append_string(out, "{\"ruleName\":");
-    json_write_string(out, info->name);
-    buf_append_string(out, ",\"topicRulePayload\":{\"sql\":");
-    json_write_string(out, info->text);
-    if (info->description.size > 0) {
-        buf_append_string(out, ",\"description\":");
-        json_write_string(out, info->description);
-    }
-    buf_append_string(out, ",\"actions\":[");
-    write_actions(out, info->targets, info->target_count);
-    buf_printf(out, "],\"ruleDisabled\":%s,\"awsIotSqlVersion\":\"%s\"",
-               info->disabled ? "true" : "false",
-               rule->version_2015 ? "2015-10-08" : "2016-03-23");
-    if (info->error_target_count > 0) {
-        buf_append_string(out, ",\"errorAction\":");
-        write_actions(out, info->error_targets, 1);
-    }
-    buf_append_string(out, "}}");
 }

@@ -270,6 +270,7 @@ load_insert(struct loader *loader, const struct statement *statement)
                                           : loader_next_name(loader, '.');
     info->options = keep_options(loader, &statement->options, NULL, &info->option_count);
     info->text = bytes_slice(loader->file->text, statement->span.start, statement->span.end);
+    info->sql = bytes_slice(loader->file->text, select->span.start, select->span.end);
     info->place = loader_place(loader, statement->span);
     if (ok && rule->query != NULL) {
         loader_add_rule(loader, rule, statement->name_span);
@@ -522,6 +523,7 @@ load_sql(struct loader *loader, const struct rule_sql *sql, const struct select 
     rule->target_count = (uint32_t)sql->template_count;
     info->name = arena_copy(&loader->file->arena, sql->name);
     info->text = loader->file->text;
+    info->sql = info->text;
     info->place = loader_place(loader, select->span);
     if (ok && rule->query != NULL) {
         loader_add_rule(loader, rule, select->span);

@@ -104,9 +104,13 @@ void rule_file_free(struct rule_file *file);
 bool rule_document_parse(struct rule_file **out, struct bytes path, struct bytes text,
                          struct diag_list *diags) MUST_CHECK;
 
-/* Appends a rule as create-topic-rule takes it: {"ruleName", "topicRulePayload"}. Only of rules
- * that were read from AWS rule JSON. */
-void rule_document_write(const struct rule *rule, struct buf *out);
+/* Appends a rule that was read from AWS rule JSON as create-topic-rule takes it: {"ruleName",
+ * "topicRulePayload"}. Actions that lack a "roleArn" get `role`, unless that is empty. */
+void rule_document_write(const struct rule *rule, struct bytes role, struct buf *out);
+
+/* The text of the expression that gives the member `name` of the row: of SELECT a.b AS name "a.b",
+ * of SELECT * the name itself. Empty when there is none. In `arena`. */
+struct bytes rule_member_expression(struct bytes sql, struct bytes name, struct arena *arena);
 
 /* A query that does not stand in a statement: from AWS rule JSON, or from the command line. */
 struct rule_sql {
@@ -193,6 +197,7 @@ struct rule_info {
     size_t field_count;
     size_t fields_omitted; /* that were too many */
     struct bytes text; /* the statement as written; of AWS rule JSON its SQL */
+    struct bytes sql;  /* [SET ...] SELECT ..., of it */
     struct bytes description;
     bool is_document; /* it comes from AWS rule JSON */
     bool disabled;    /* ruleDisabled: loaded and checked, not run */

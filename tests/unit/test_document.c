@@ -266,9 +266,9 @@ assert_survives(const char *text)
 {
     struct rule_file *first = load(text);
     struct buf one = {0}, two = {0};
-    rule_document_write(first->rules[0], &one);
+    rule_document_write(first->rules[0], BYTES(""), &one);
     struct rule_file *second = load(buf_string(&one));
-    rule_document_write(second->rules[0], &two);
+    rule_document_write(second->rules[0], BYTES(""), &two);
     assert_string_equal(buf_string(&one), buf_string(&two));
     assert_int_equal(rule_info(first->rules[0])->target_count,
                      rule_info(second->rules[0])->target_count);
@@ -288,7 +288,7 @@ what_is_written_reads_as_the_same_rule(void **state)
             "\"Headers\":{\"UserProperties\":[{\"Key\":\"k\",\"Value\":\"${a}\"}]}}}],"
             "\"ErrorAction\":{\"Republish\":{\"Topic\":\"e\",\"RoleArn\":\"role\"}}}");
     struct buf out = {0};
-    rule_document_write(file->rules[0], &out);
+    rule_document_write(file->rules[0], BYTES(""), &out);
     assert_string_equal(
             buf_string(&out),
             "{\"ruleName\":\"hot\",\"topicRulePayload\":{\"sql\":\"SELECT *, \\\"\xc3\xa9\\\" AS e "
