@@ -22,7 +22,7 @@ struct tester {
     bool update, json;
     char **paths; /* of tests */
     size_t path_count, path_capacity;
-    size_t passed, failed, updated;
+    size_t passed, failed;
     struct buf json_tests;
     struct diag_list diags; /* what concerns no single test */
 };
