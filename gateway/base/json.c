@@ -521,7 +521,8 @@ json_string(const struct json *json, uint32_t node, struct arena *arena)
     return bytes_of(out, size);
 }
 
-static bool
+/* Apart, so that the usual look-up needs no room on the stack. */
+static bool __attribute__((noinline))
 escaped_equals(const struct json *json, const struct json_node *node, struct bytes key)
 {
     const char *p = json->text.data + node->start;
@@ -562,12 +563,13 @@ json_member(const struct json *json, uint32_t object, struct bytes key)
     const struct json_node *nodes = json->nodes;
     check(nodes[object].kind == JSON_OBJECT);
     uint32_t found = 0;
-    uint32_t name = object + 1;
+    const struct json_node *name = &nodes[object + 1];
     for (uint32_t i = nodes[object].count; i > 0; i--) {
-        if (name_equals(json, &nodes[name], key)) {
-            found = name + 1;
+        const struct json_node *value = name + 1;
+        if (name_equals(json, name, key)) {
+            found = (uint32_t)(value - nodes);
         }
-        name = nodes[name + 1].next;
+        name = &nodes[value->next];
     }
     return found;
 }
