@@ -10,6 +10,13 @@
 
 #include "token.h"
 
+enum dialect {
+    DIALECT_TOPIC,    /* AWS IoT SQL 2016-03-23: "x" is a string, FROM 'filter' */
+    DIALECT_STREAM,   /* Flink SQL */
+    DIALECT_QUERY,    /* Timestream / Trino subset */
+    DIALECT_PARTIQL,
+};
+
 enum expr_kind {
     EXPR_NULL,
     EXPR_TRUE,
@@ -75,6 +82,8 @@ struct expr {
     struct expr *const *items;
     size_t item_count;
     const struct select *select;
+    const struct expr *filter; /* EXPR_CALL: FILTER (WHERE ...); stream SQL only, as is `over` */
+    const struct over *over;   /* EXPR_CALL: OVER (...) */
 };
 
 /* Bounds what later stages recurse over. */
@@ -98,6 +107,7 @@ enum source_kind {
     SOURCE_EXPR,  /* nested SELECT of topic SQL: FROM path */
     SOURCE_QUERY, /* FROM (SELECT ...) */
     SOURCE_VALUES, /* FROM (VALUES ...): rows; query SQL only */
+    SOURCE_WINDOW, /* FROM TABLE(TUMBLE(...)): stream SQL only */
 };
 
 enum join_kind { JOIN_CROSS, JOIN_INNER, JOIN_LEFT, JOIN_RIGHT, JOIN_FULL };
@@ -126,6 +136,89 @@ struct source {
     size_t row_count;
     const struct join *joins;
     size_t join_count;
+    const struct expr *system_time;   /* FOR SYSTEM_TIME AS OF; stream SQL only, as are these: */
+    const struct window_call *window; /* SOURCE_WINDOW */
+    const struct match *match;        /* MATCH_RECOGNIZE behind the source */
+};
+
+/* ---- what only stream SQL has (Flink SQL, Kinesis Analytics) ---- */
+
+struct order_item;
+
+/* OVER (PARTITION BY ... ORDER BY ... ROWS|RANGE BETWEEN ... PRECEDING AND CURRENT ROW), or the
+ * name of one. */
+struct over {
+    struct span span;
+    struct bytes name; /* OVER name; else empty */
+    struct expr *const *partition_by;
+    size_t partition_count;
+    const struct order_item *order_by;
+    size_t order_count;
+    enum { FRAME_NONE, FRAME_ROWS, FRAME_RANGE } frame;
+    const struct expr *preceding; /* NULL: UNBOUNDED */
+};
+
+struct named_over {
+    struct bytes name;
+    struct over over;
+};
+
+/* TUMBLE(TABLE t [PARTITION BY k], DESCRIPTOR(time), size, ...): arguments by position or name. */
+struct window_call {
+    struct bytes name; /* as written: TUMBLE, HOP, CUMULATE, SESSION */
+    struct span span;
+    const struct source *table;
+    struct expr *const *partition_by;
+    size_t partition_count;
+    struct bytes column; /* of DESCRIPTOR */
+    struct span column_span;
+    struct expr *const *args; /* intervals, in the order of the function's own */
+    const struct bytes *arg_names; /* size => ...; empty: by position */
+    size_t arg_count;
+};
+
+struct pattern_item {
+    struct bytes variable;
+    struct span span;
+    uint32_t least;
+    uint32_t most; /* PATTERN_UNBOUNDED: no upper bound */
+    bool reluctant;
+};
+
+enum { PATTERN_UNBOUNDED = UINT32_MAX };
+
+enum match_skip { SKIP_PAST_LAST_ROW, SKIP_TO_NEXT_ROW, SKIP_TO_FIRST, SKIP_TO_LAST };
+
+struct match_item {
+    struct bytes name; /* of the measure, or of the pattern variable that is defined */
+    const struct expr *expr;
+    struct span span;
+};
+
+struct match {
+    struct span span;
+    struct expr *const *partition_by;
+    size_t partition_count;
+    const struct order_item *order_by;
+    size_t order_count;
+    const struct match_item *measures;
+    size_t measure_count;
+    enum match_skip skip;
+    struct bytes skip_variable; /* SKIP_TO_FIRST, SKIP_TO_LAST */
+    const struct pattern_item *pattern;
+    size_t pattern_count;
+    struct span pattern_span;
+    const struct expr *within; /* NULL: none */
+    const struct match_item *defines;
+    size_t define_count;
+};
+
+/* WINDOWED BY STAGGER (PARTITION BY ... RANGE INTERVAL ...) of Kinesis Analytics. */
+struct stagger {
+    struct span span;
+    struct expr *const *partition_by;
+    size_t partition_count;
+    const struct expr *range;
 };
 
 /* WITH name [(columns)] AS (SELECT ...) */
@@ -169,6 +262,9 @@ struct select {
     size_t order_by_count;
     const struct expr *limit;
     const struct expr *offset;
+    const struct stagger *stagger;       /* stream SQL */
+    const struct named_over *named_overs; /* WINDOW name AS (...) */
+    size_t named_over_count;
 };
 
 /* ---- statements of rule files ---- */
@@ -196,6 +292,9 @@ struct column {
     struct bytes name;
     struct bytes type;           /* empty for a computed column */
     const struct expr *computed; /* name AS expr */
+    bool metadata;               /* name TYPE METADATA [FROM 'key'] */
+    struct bytes metadata_key;   /* empty: the name */
+    bool not_null;
     struct span span;
 };
 
@@ -209,6 +308,10 @@ enum statement_kind {
     STATEMENT_INSERT, /* also inside CREATE RULE, then with a name */
     STATEMENT_CREATE_TABLE,
     STATEMENT_CREATE_FUNCTION,
+    STATEMENT_CREATE_VIEW,   /* select */
+    STATEMENT_CREATE_STREAM, /* in-application stream of Kinesis Analytics: columns */
+    STATEMENT_SET,           /* SET 'name' = 'value': options */
+    STATEMENT_SELECT,        /* alone: where the caller allows it */
 };
 
 struct statement {
@@ -224,6 +327,13 @@ struct statement {
     size_t column_count;
     const struct watermark *watermark; /* NULL: none */
     struct bytes source; /* STATEMENT_CREATE_FUNCTION: AS 'source' */
+    bool or_replace;
+    bool if_not_exists;
+    const struct bytes *partition_by; /* PARTITIONED BY (...) of a table */
+    size_t partition_count;
+    const struct bytes *insert_columns; /* INSERT INTO t (a, b) */
+    size_t insert_column_count;
+    enum dialect dialect; /* of the query */
 };
 
 #endif

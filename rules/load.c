@@ -448,10 +448,22 @@ loader_check_text(struct bytes path, struct bytes text, struct diag_list *diags)
 static void
 load_statement(struct loader *loader, const struct statement *statement)
 {
-    if (statement->kind == STATEMENT_INSERT) {
+    switch (statement->kind) {
+    case STATEMENT_INSERT:
         load_insert(loader, statement);
-    } else {
+        return;
+    case STATEMENT_CREATE_TABLE:
+    case STATEMENT_CREATE_FUNCTION:
         load_relation(loader, statement);
+        return;
+    case STATEMENT_CREATE_VIEW:
+    case STATEMENT_CREATE_STREAM:
+    case STATEMENT_SET:
+    case STATEMENT_SELECT:
+        compiler_report(&loader->compiler, DIAG_ERROR, statement->span,
+                        "stream SQL is not run by this version yet");
+        compiler_hint(&loader->compiler, "rules over topics are: SELECT ... FROM 'topic/filter'");
+        return;
     }
 }
 

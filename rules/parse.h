@@ -13,13 +13,6 @@
 
 #include "ast.h"
 
-enum dialect {
-    DIALECT_TOPIC,    /* AWS IoT SQL 2016-03-23: "x" is a string, FROM 'filter' */
-    DIALECT_STREAM,   /* Flink SQL */
-    DIALECT_QUERY,    /* Timestream / Trino subset */
-    DIALECT_PARTIQL,
-};
-
 /* Where the lines of a text start, so that a place is found without counting from the top. */
 struct line_index {
     struct bytes file;
@@ -41,6 +34,7 @@ struct parser {
     struct arena *arena;
     struct diag_list *diags;
     unsigned nesting;
+    bool lone_select; /* a SELECT may be a statement: scripts of stream SQL */
 };
 
 /*
@@ -81,6 +75,29 @@ bool parse_joins(struct parser *parser, struct source *first) MUST_CHECK;
 
 /* Refuses what may stand behind a whole query in Timestream but is not understood here. */
 bool parse_query_end(struct parser *parser) MUST_CHECK;
+
+/* ---- what only stream SQL has (parse_stream.c) ---- */
+
+/* TABLE(TUMBLE(...)): the parser stands at TABLE. */
+bool parse_window_source(struct parser *parser, struct source *source) MUST_CHECK;
+
+/* FOR SYSTEM_TIME AS OF x, MATCH_RECOGNIZE (...): what may stand between a source and its alias. */
+bool parse_source_tail(struct parser *parser, struct source *source) MUST_CHECK;
+
+/* FILTER (WHERE ...) and OVER ... behind a call. */
+bool parse_call_tail(struct parser *parser, struct expr *call) MUST_CHECK;
+
+/* FLOOR(x TO MINUTE), STEP(x BY INTERVAL ...), EXTRACT(MINUTE FROM x), SUBSTRING(x FROM i FOR n):
+ * behind an argument of a call, the words that stand for a comma. */
+bool parser_accept_argument_word(struct parser *parser);
+
+/* WINDOWED BY STAGGER (...), and WINDOW name AS (...), ... */
+bool parse_stagger(struct parser *parser, struct select *select) MUST_CHECK;
+bool parse_named_windows(struct parser *parser, struct select *select) MUST_CHECK;
+
+/* a, b DESC NULLS LAST, ...; the parser stands behind ORDER BY. */
+bool parse_order_items(struct parser *parser, const struct order_item **out,
+                       size_t *count) MUST_CHECK;
 
 /* ---- rule files (parse_statement.c) ---- */
 

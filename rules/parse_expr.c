@@ -335,6 +335,25 @@ parse_interval(struct parser *parser)
     return expr;
 }
 
+/* expr {',' expr}, where stream SQL has words instead of some commas: FLOOR(x TO MINUTE). */
+static bool
+parse_arguments(struct parser *parser, struct expr *const **out, size_t *count)
+{
+    struct expr **items = NULL;
+    size_t n = 0;
+    do {
+        struct expr *item = parse_expr(parser);
+        if (item == NULL) {
+            return false;
+        }
+        items = parser_grow(parser, items, n, sizeof *items);
+        items[n++] = item;
+    } while (parser_accept(parser, TOKEN_COMMA) || parser_accept_argument_word(parser));
+    *out = items;
+    *count = n;
+    return true;
+}
+
 /* name '(' [DISTINCT] [expr {',' expr}] ')' */
 static struct expr *
 parse_call(struct parser *parser)
@@ -346,7 +365,7 @@ parse_call(struct parser *parser)
                     parser_accept_keyword(parser, KEYWORD_DISTINCT);
     struct expr *const *items = NULL;
     size_t count = 0;
-    if (!parser_at(parser, TOKEN_RIGHT_PAREN) && !parse_expr_list(parser, &items, &count)) {
+    if (!parser_at(parser, TOKEN_RIGHT_PAREN) && !parse_arguments(parser, &items, &count)) {
         return NULL;
     }
     if (!parser_expect(parser, TOKEN_RIGHT_PAREN, "',' or ')'")) {
@@ -356,6 +375,9 @@ parse_call(struct parser *parser)
     expr->text = token_text(name, parser->source.text, parser->arena);
     expr->name_span = token_span(name);
     expr->distinct = distinct;
+    if (parser->dialect == DIALECT_STREAM && !parse_call_tail(parser, expr)) {
+        return NULL;
+    }
     return set_items(parser, expr, items, count);
 }
 

@@ -91,7 +91,8 @@ parse_alias(struct parser *parser, struct bytes *alias)
                 KEYWORD_GROUP, KEYWORD_HAVING, KEYWORD_ORDER, KEYWORD_LIMIT, KEYWORD_OFFSET,
                 KEYWORD_JOIN, KEYWORD_LEFT, KEYWORD_RIGHT, KEYWORD_INNER, KEYWORD_FULL,
                 KEYWORD_CROSS, KEYWORD_UNION, KEYWORD_ON, KEYWORD_USING, KEYWORD_WINDOW,
-                KEYWORD_MATCH_RECOGNIZE, KEYWORD_INTERSECT, KEYWORD_EXCEPT,
+                KEYWORD_MATCH_RECOGNIZE, KEYWORD_INTERSECT, KEYWORD_EXCEPT, KEYWORD_WINDOWED,
+                KEYWORD_FOR, KEYWORD_OVER,
         };
         for (size_t i = 0; i < sizeof clauses / sizeof clauses[0]; i++) {
             implicit = implicit && !parser_at_keyword(parser, clauses[i]);
@@ -132,6 +133,10 @@ parse_source_kind(struct parser *parser, struct source *source, bool nested)
         source->select = parse_select(parser);
         return source->select != NULL && parser_expect(parser, TOKEN_RIGHT_PAREN, "')'");
     }
+    if (parser->dialect == DIALECT_STREAM && parser_at_keyword(parser, KEYWORD_TABLE) &&
+        parser_peek(parser, 1)->kind == TOKEN_LEFT_PAREN) {
+        return parse_window_source(parser, source);
+    }
     source->kind = SOURCE_TABLE;
     return parser_expect_path(parser, "a topic filter in quotes or the name of a table",
                               &source->name);
@@ -145,6 +150,9 @@ parse_source(struct parser *parser, struct source *out, bool nested)
         return false;
     }
     out->span = parser_span_from(parser, first);
+    if (parser->dialect == DIALECT_STREAM && !parse_source_tail(parser, out)) {
+        return false;
+    }
     if (!parse_alias(parser, &out->alias)) {
         return false;
     }
@@ -157,17 +165,17 @@ parse_from(struct parser *parser, struct select *select, bool nested)
 {
     struct source *source = arena_new(parser->arena, struct source);
     select->from = source;
-    return parse_source(parser, source, nested) &&
-           (parser->dialect != DIALECT_QUERY || parse_joins(parser, source));
+    bool joins = parser->dialect == DIALECT_QUERY || parser->dialect == DIALECT_STREAM;
+    return parse_source(parser, source, nested) && (!joins || parse_joins(parser, source));
 }
 
 /* ---- the clauses that topic SQL does not have ---- */
 
-static bool
-parse_order_by(struct parser *parser, struct select *select)
+bool
+parse_order_items(struct parser *parser, const struct order_item **out, size_t *count)
 {
     struct order_item *items = NULL;
-    size_t count = 0;
+    size_t n = 0;
     do {
         struct order_item item = {.expr = parse_expr(parser)};
         if (item.expr == NULL) {
@@ -183,11 +191,11 @@ parse_order_by(struct parser *parser, struct select *select)
                 return false;
             }
         }
-        items = parser_grow(parser, items, count, sizeof *items);
-        items[count++] = item;
+        items = parser_grow(parser, items, n, sizeof *items);
+        items[n++] = item;
     } while (parser_accept(parser, TOKEN_COMMA));
-    select->order_by = items;
-    select->order_by_count = count;
+    *out = items;
+    *count = n;
     return true;
 }
 
@@ -204,17 +212,22 @@ parse_clause(struct parser *parser, enum keyword keyword, const struct expr **ou
 static bool
 parse_table_clauses(struct parser *parser, struct select *select)
 {
+    if (parser->dialect == DIALECT_STREAM && !parse_stagger(parser, select)) {
+        return false;
+    }
     if (parser_accept_keyword(parser, KEYWORD_GROUP)) {
         if (!parser_expect_keyword(parser, KEYWORD_BY) ||
             !parse_expr_list(parser, &select->group_by, &select->group_by_count)) {
             return false;
         }
     }
-    if (!parse_clause(parser, KEYWORD_HAVING, &select->having)) {
+    if (!parse_clause(parser, KEYWORD_HAVING, &select->having) ||
+        (parser->dialect == DIALECT_STREAM && !parse_named_windows(parser, select))) {
         return false;
     }
     if (parser_accept_keyword(parser, KEYWORD_ORDER)) {
-        if (!parser_expect_keyword(parser, KEYWORD_BY) || !parse_order_by(parser, select)) {
+        if (!parser_expect_keyword(parser, KEYWORD_BY) ||
+            !parse_order_items(parser, &select->order_by, &select->order_by_count)) {
             return false;
         }
     }
@@ -267,6 +280,12 @@ parse_body(struct parser *parser, struct select *select, bool nested)
     }
     if (!parser_expect_keyword(parser, KEYWORD_SELECT)) {
         return false;
+    }
+    if (parser->dialect == DIALECT_STREAM && parser_at_keyword(parser, KEYWORD_STREAM) &&
+        parser_peek(parser, 1)->kind != TOKEN_COMMA &&
+        parser_peek(parser, 1)->keyword != KEYWORD_FROM &&
+        parser_peek(parser, 1)->keyword != KEYWORD_AS) {
+        parser_next(parser); /* SELECT STREAM of Kinesis Analytics */
     }
     select->distinct = !topic && parser_accept_keyword(parser, KEYWORD_DISTINCT);
     select->value = at_value(parser);

@@ -121,11 +121,32 @@ dialect_of_query(const struct parser *parser)
             if (token->keyword == KEYWORD_FROM && depth == 0) {
                 enum token_kind source = parser_peek(parser, ahead + 1)->kind;
                 bool bare = source == TOKEN_NAME || source == TOKEN_BACKQUOTED ||
-                            source == TOKEN_LEFT_PAREN;
+                            source == TOKEN_LEFT_PAREN || source == TOKEN_QUOTED;
                 return bare ? DIALECT_STREAM : DIALECT_TOPIC;
             }
         }
     }
+}
+
+/* '(' name {',' name} ')' */
+static bool
+parse_names(struct parser *parser, const struct bytes **out, size_t *count)
+{
+    struct bytes *names = NULL;
+    size_t n = 0;
+    if (!parser_expect(parser, TOKEN_LEFT_PAREN, "'('")) {
+        return false;
+    }
+    do {
+        names = parser_grow(parser, names, n, sizeof *names);
+        if (!parser_expect_name(parser, "a column", &names[n])) {
+            return false;
+        }
+        n++;
+    } while (parser_accept(parser, TOKEN_COMMA));
+    *out = names;
+    *count = n;
+    return parser_expect(parser, TOKEN_RIGHT_PAREN, "',' or ')'");
 }
 
 static bool
@@ -133,10 +154,18 @@ parse_insert(struct parser *parser, struct statement *statement)
 {
     statement->kind = STATEMENT_INSERT;
     if (!parser_expect_keyword(parser, KEYWORD_INSERT) ||
-        !parser_expect_keyword(parser, KEYWORD_INTO) || !parse_targets(parser, statement)) {
+        !parser_expect_keyword(parser, KEYWORD_INTO)) {
         return false;
     }
     parser->dialect = dialect_of_query(parser);
+    if (!parse_targets(parser, statement)) {
+        return false;
+    }
+    statement->dialect = parser->dialect;
+    if (parser->dialect == DIALECT_STREAM && parser_at(parser, TOKEN_LEFT_PAREN) &&
+        !parse_names(parser, &statement->insert_columns, &statement->insert_column_count)) {
+        return false;
+    }
     bool query = parser_at_keyword(parser, KEYWORD_SELECT) ||
                  (parser_at_keyword(parser, KEYWORD_SET) &&
                   parser_peek(parser, 1)->kind == TOKEN_VARIABLE);
@@ -195,7 +224,23 @@ parse_watermark(struct parser *parser, struct statement *statement)
     return watermark->expr != NULL;
 }
 
-/* name TYPE [NOT NULL] | name AS expr */
+/* [METADATA [FROM 'key'] [VIRTUAL]] [NOT NULL] */
+static bool
+parse_column_tail(struct parser *parser, struct column *column)
+{
+    column->metadata = parser_accept_keyword(parser, KEYWORD_METADATA);
+    if (column->metadata) {
+        if (parser_accept_keyword(parser, KEYWORD_FROM) &&
+            !parser_expect_string(parser, "the metadata's key in quotes", &column->metadata_key)) {
+            return false;
+        }
+        parser_accept_keyword(parser, KEYWORD_VIRTUAL);
+    }
+    column->not_null = parser_accept_keyword(parser, KEYWORD_NOT);
+    return !column->not_null || parser_expect_keyword(parser, KEYWORD_NULL);
+}
+
+/* name TYPE ... | name AS expr */
 static bool
 parse_column(struct parser *parser, struct column *column)
 {
@@ -212,8 +257,19 @@ parse_column(struct parser *parser, struct column *column)
         return false;
     }
     column->span = parser_span_from(parser, first);
-    return !parser_accept_keyword(parser, KEYWORD_NOT) ||
-           parser_expect_keyword(parser, KEYWORD_NULL);
+    return parse_column_tail(parser, column);
+}
+
+/* PRIMARY KEY '(' columns ')' NOT ENFORCED: read, and left to the connector. */
+static bool
+parse_primary_key(struct parser *parser)
+{
+    const struct bytes *names;
+    size_t count;
+    parser->at += 2;
+    return parse_names(parser, &names, &count) &&
+           (!parser_accept_keyword(parser, KEYWORD_NOT) ||
+            parser_expect_keyword(parser, KEYWORD_ENFORCED));
 }
 
 static bool
@@ -232,6 +288,13 @@ parse_columns(struct parser *parser, struct statement *statement)
             }
             continue;
         }
+        if (parser_at_keyword(parser, KEYWORD_PRIMARY) &&
+            parser_peek(parser, 1)->keyword == KEYWORD_KEY) {
+            if (!parse_primary_key(parser)) {
+                return false;
+            }
+            continue;
+        }
         items = parser_grow(parser, items, count, sizeof *items);
         if (!parse_column(parser, &items[count])) {
             return false;
@@ -243,59 +306,124 @@ parse_columns(struct parser *parser, struct statement *statement)
     return parser_expect(parser, TOKEN_RIGHT_PAREN, "',' or ')'");
 }
 
-/* PARTITIONED BY '(' column {',' column} ')': read and left to the connector's options. */
+/* PARTITIONED BY '(' column {',' column} ')' */
 static bool
-skip_partitioning(struct parser *parser)
+parse_partitioning(struct parser *parser, struct statement *statement)
 {
     if (!parser_accept_keyword(parser, KEYWORD_PARTITIONED)) {
         return true;
     }
-    if (!parser_expect_keyword(parser, KEYWORD_BY) ||
-        !parser_expect(parser, TOKEN_LEFT_PAREN, "'('")) {
-        return false;
+    return parser_expect_keyword(parser, KEYWORD_BY) &&
+           parse_names(parser, &statement->partition_by, &statement->partition_count);
+}
+
+static bool
+parse_if_not_exists(struct parser *parser, struct statement *statement)
+{
+    if (parser_accept_keyword(parser, KEYWORD_IF)) {
+        statement->if_not_exists = true;
+        return parser_expect_keyword(parser, KEYWORD_NOT) &&
+               parser_expect_keyword(parser, KEYWORD_EXISTS);
     }
-    struct bytes column;
-    do {
-        if (!parser_expect_name(parser, "a column", &column)) {
-            return false;
-        }
-    } while (parser_accept(parser, TOKEN_COMMA));
-    return parser_expect(parser, TOKEN_RIGHT_PAREN, "',' or ')'");
+    return true;
 }
 
 static bool
 parse_table(struct parser *parser, struct statement *statement)
 {
     statement->kind = STATEMENT_CREATE_TABLE;
-    if (parser_accept_keyword(parser, KEYWORD_IF)) {
-        if (!parser_expect_keyword(parser, KEYWORD_NOT) ||
-            !parser_expect_keyword(parser, KEYWORD_EXISTS)) {
-            return false;
-        }
-    }
     parser->dialect = DIALECT_STREAM;
-    return parse_named(parser, "the table's name", statement) &&
-           parse_columns(parser, statement) && skip_partitioning(parser) &&
+    return parse_if_not_exists(parser, statement) &&
+           parse_named(parser, "the table's name", statement) &&
+           parse_columns(parser, statement) && parse_partitioning(parser, statement) &&
            parse_options(parser, &statement->options);
+}
+
+static bool
+parse_view(struct parser *parser, struct statement *statement)
+{
+    statement->kind = STATEMENT_CREATE_VIEW;
+    parser->dialect = DIALECT_STREAM;
+    if (!parse_if_not_exists(parser, statement) ||
+        !parse_named(parser, "the view's name", statement) ||
+        !parser_expect_keyword(parser, KEYWORD_AS)) {
+        return false;
+    }
+    statement->select = parse_select(parser);
+    return statement->select != NULL;
+}
+
+/* CREATE [OR REPLACE] STREAM name (columns), of Kinesis Analytics. */
+static bool
+parse_stream(struct parser *parser, struct statement *statement)
+{
+    statement->kind = STATEMENT_CREATE_STREAM;
+    parser->dialect = DIALECT_STREAM;
+    return parse_named(parser, "the stream's name", statement) &&
+           parse_columns(parser, statement);
+}
+
+/* CREATE [OR REPLACE] PUMP name AS INSERT INTO stream SELECT STREAM ... */
+static bool
+parse_pump(struct parser *parser, struct statement *statement)
+{
+    parser->dialect = DIALECT_STREAM;
+    return parse_named(parser, "the pump's name", statement) &&
+           parser_expect_keyword(parser, KEYWORD_AS) && parse_insert(parser, statement);
 }
 
 static bool
 parse_create(struct parser *parser, struct statement *statement)
 {
+    static const struct {
+        enum keyword keyword;
+        bool (*parse)(struct parser *parser, struct statement *statement);
+    } things[] = {
+            {KEYWORD_RULE, parse_rule}, {KEYWORD_TABLE, parse_table},
+            {KEYWORD_FUNCTION, parse_function}, {KEYWORD_VIEW, parse_view},
+            {KEYWORD_STREAM, parse_stream}, {KEYWORD_PUMP, parse_pump},
+    };
     parser_next(parser);
-    if (parser_accept_keyword(parser, KEYWORD_RULE)) {
-        return parse_rule(parser, statement);
+    if (parser_accept_keyword(parser, KEYWORD_OR)) {
+        statement->or_replace = true;
+        if (!parser_expect_keyword(parser, KEYWORD_REPLACE)) {
+            return false;
+        }
     }
-    if (parser_accept_keyword(parser, KEYWORD_TABLE)) {
-        return parse_table(parser, statement);
+    for (size_t i = 0; i < sizeof things / sizeof things[0]; i++) {
+        if (parser_accept_keyword(parser, things[i].keyword)) {
+            return things[i].parse(parser, statement);
+        }
     }
-    if (parser_accept_keyword(parser, KEYWORD_FUNCTION)) {
-        return parse_function(parser, statement);
-    }
-    parser_fail_expected(parser, "RULE, TABLE or FUNCTION",
+    parser_fail_expected(parser, "RULE, TABLE, VIEW or FUNCTION",
                          (const enum keyword[]){KEYWORD_RULE, KEYWORD_TABLE, KEYWORD_FUNCTION,
+                                                KEYWORD_VIEW, KEYWORD_STREAM, KEYWORD_PUMP,
                                                 KEYWORD_NONE});
     return false;
+}
+
+/* SET 'name' = 'value' */
+static bool
+parse_set(struct parser *parser, struct statement *statement)
+{
+    struct option_item *item = arena_new(parser->arena, struct option_item);
+    statement->kind = STATEMENT_SET;
+    parser_next(parser);
+    if (!parse_option(parser, item)) {
+        return false;
+    }
+    statement->options = (struct option_items){item, 1};
+    return true;
+}
+
+static bool
+parse_lone_select(struct parser *parser, struct statement *statement)
+{
+    statement->kind = STATEMENT_SELECT;
+    parser->dialect = dialect_of_query(parser);
+    statement->dialect = parser->dialect;
+    statement->select = parse_select(parser);
+    return statement->select != NULL;
 }
 
 /* ---- statements ---- */
@@ -308,6 +436,12 @@ parse_kind(struct parser *parser, struct statement *statement)
     }
     if (parser_at_keyword(parser, KEYWORD_CREATE)) {
         return parse_create(parser, statement);
+    }
+    if (parser_at_keyword(parser, KEYWORD_SET) && parser_peek(parser, 1)->kind == TOKEN_STRING) {
+        return parse_set(parser, statement);
+    }
+    if (parser_at_keyword(parser, KEYWORD_SELECT) && parser->lone_select) {
+        return parse_lone_select(parser, statement);
     }
     if (parser_at_keyword(parser, KEYWORD_SELECT)) {
         parser_fail_expected(parser, "INSERT INTO or CREATE", NULL);

@@ -220,6 +220,7 @@ plan_source_kind(struct planner *planner, const struct scope *scope, const struc
         struct scope nothing = {.commons = scope->commons};
         return plan_values(planner, &nothing, source, out);
     }
+    case SOURCE_WINDOW: /* the parser makes none in this dialect */
     case SOURCE_TOPIC:
         planner_fail(planner, source->span, "a topic cannot be queried");
         diag_hint(planner->diags, "store it in a table with a rule, and query the table");

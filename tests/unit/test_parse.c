@@ -113,6 +113,9 @@ show_from(struct buf *out, const struct source *from)
     case SOURCE_VALUES:
         buf_printf(out, "values of %zu rows", from->row_count);
         break;
+    case SOURCE_WINDOW:
+        buf_printf(out, "window %.*s", BYTES_ARG(from->window->name));
+        break;
     }
     if (from->alias.size > 0) {
         buf_printf(out, " as %.*s", BYTES_ARG(from->alias));

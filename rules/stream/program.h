@@ -1,0 +1,23 @@
+/* What a program consists of: between plan.c, which makes it, and run.c, which runs it. */
+#ifndef HEADGATE_RULES_STREAM_PROGRAM_H
+#define HEADGATE_RULES_STREAM_PROGRAM_H
+
+#include "op.h"
+
+enum { STREAM_STATE_DEFAULT_MAX_BYTES = 64 * 1024 * 1024 };
+
+struct stream_program {
+    const struct stream_op_plan *const *ops; /* each behind its inputs; the last is the end */
+    size_t op_count;
+    const struct stream_source_plan *const *sources;
+    const struct stream_table *const *source_tables;
+    size_t source_count;
+    const struct stream_table *target; /* NULL: none */
+    const struct bytes *names;         /* of the columns that come out: JSON, with ':' */
+    enum stream_time_format format;    /* of the times that come out */
+    const struct zone *zone;
+    size_t state_max_bytes;
+    uint64_t fingerprint; /* of what the state depends on */
+};
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * A running program: its operators, their clock, and how a message goes through them.
+ *
+ * Processing time moves before the row that moved it: windows that end now are out before. Event
+ * time moves behind it: the source pushes a row, then its watermark.
+ */
+#include "program.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+enum { SAVE_VERSION = 1 };
+
+void
+stream_push(struct stream_op *op, struct stream_run *run, const struct stream_value *row)
+{
+    if (op->next != NULL) {
+        op->next->plan->class->row(op->next, run, op->port, row);
+        return;
+    }
+    struct buf json = {.arena = &run->arena};
+    const struct stream_program *program = run->program;
+    const struct stream_schema *schema = &op->plan->schema;
+    for (size_t i = 0; i < schema->count; i++) {
+        buf_append_char(&json, i == 0 ? '{' : ',');
+        buf_append(&json, program->names[i]);
+        stream_value_write(&json, schema->columns[i].type, &row[i], program->format);
+    }
+    buf_append_char(&json, '}');
+    run->stats.rows_out++;
+    run->output.row(run->output.context, buf_bytes(&json));
+}
+
+static void
+receive_watermark(struct stream_op *op, struct stream_run *run, unsigned port, int64_t ms)
+{
+    op->port_watermarks_ms[port] = ms;
+    if (op->plan->input_count == 2) {
+        int64_t other = op->port_watermarks_ms[1 - port];
+        ms = other < ms ? other : ms;
+    }
+    if (ms <= op->watermark_ms) {
+        return;
+    }
+    if (op->plan->class->watermark != NULL) {
+        op->plan->class->watermark(op, run, port, ms);
+        op->watermark_ms = ms;
+    } else {
+        op->watermark_ms = ms;
+        stream_push_watermark(op, run, ms);
+    }
+}
+
+void
+stream_push_watermark(struct stream_op *op, struct stream_run *run, int64_t ms)
+{
+    if (op->next != NULL) {
+        receive_watermark(op->next, run, op->port, ms);
+    }
+}
+
+void
+stream_reject(struct stream_run *run, const char *reason)
+{
+    if (run->output.rejected != NULL) {
+        run->output.rejected(run->output.context, reason);
+    }
+}
+
+bool
+stream_op_eval(const struct stream_op *op, struct stream_run *run,
+               const struct stream_node *node, const struct stream_value *row,
+               struct stream_value *out)
+{
+    struct stream_context *context = &run->context;
+    context->row = row;
+    context->watermark_ms = op->watermark_ms;
+    context->failure = NULL;
+    stream_eval(node, context, out);
+    if (context->failure != NULL) {
+        run->stats.failed++;
+        stream_reject(run, context->failure);
+        return false;
+    }
+    return true;
+}
+
+bool
+stream_take(struct stream_run *run, size_t bytes)
+{
+    if (run->state_bytes + bytes > run->program->state_max_bytes) {
+        run->stats.refused++;
+        stream_reject(run, "the rule's state has reached its limit");
+        return false;
+    }
+    run->state_bytes += bytes;
+    return true;
+}
+
+void
+stream_give(struct stream_run *run, size_t bytes)
+{
+    run->state_bytes -= bytes < run->state_bytes ? bytes : run->state_bytes;
+}
+
+/* ---- life ---- */
+
+/* Which operator takes the rows of plan `i`, and as which input. */
+static void
+connect_op(struct stream_run *run, size_t i)
+{
+    for (size_t j = i + 1; j < run->op_count; j++) {
+        for (unsigned port = 0; port < run->ops[j]->plan->input_count; port++) {
+            if (run->ops[j]->plan->inputs[port] == run->ops[i]->plan) {
+                run->ops[i]->next = run->ops[j];
+                run->ops[i]->port = port;
+                return;
+            }
+        }
+    }
+}
+
+struct stream_run *
+stream_run_new(const struct stream_program *program, const struct stream_output *output)
+{
+    struct stream_run *run = mem_new(struct stream_run);
+    run->program = program;
+    run->output = *output;
+    run->op_count = program->op_count;
+    run->ops = mem_new_array(struct stream_op *, program->op_count);
+    run->context = (struct stream_context){
+            .arena = &run->arena, .zone = program->zone, .now_ms = INT64_MIN};
+    for (size_t i = 0; i < program->op_count; i++) {
+        const struct stream_op_plan *plan = program->ops[i];
+        struct stream_op *op = mem_alloc_zeroed(1, plan->class->size);
+        op->plan = plan;
+        op->watermark_ms = INT64_MIN;
+        op->port_watermarks_ms[0] = op->port_watermarks_ms[1] = INT64_MIN;
+        run->ops[i] = op;
+    }
+    for (size_t i = 0; i < program->op_count; i++) {
+        connect_op(run, i);
+        if (run->ops[i]->plan->class->open != NULL) {
+            run->ops[i]->plan->class->open(run->ops[i]);
+        }
+    }
+    return run;
+}
+
+void
+stream_run_free(struct stream_run *run)
+{
+    if (run == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < run->op_count; i++) {
+        if (run->ops[i]->plan->class->close != NULL) {
+            run->ops[i]->plan->class->close(run->ops[i]);
+        }
+        free(run->ops[i]);
+    }
+    free(run->ops);
+    arena_fini(&run->arena);
+    free(run);
+}
+
+/* ---- time and messages ---- */
+
+int64_t
+stream_run_next_tick(const struct stream_run *run)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < run->op_count; i++) {
+        const struct stream_op_class *class = run->ops[i]->plan->class;
+        int64_t at = class->next_tick == NULL ? INT64_MAX : class->next_tick(run->ops[i]);
+        next = at < next ? at : next;
+    }
+    return next;
+}
+
+static void
+move_clock(struct stream_run *run, int64_t now_ms)
+{
+    if (now_ms <= run->context.now_ms) {
+        return; /* a clock that was set back: time stands still until it is there again */
+    }
+    run->context.now_ms = now_ms;
+    for (size_t i = 0; i < run->op_count; i++) {
+        const struct stream_op_class *class = run->ops[i]->plan->class;
+        if (class->tick != NULL && class->next_tick(run->ops[i]) <= now_ms) {
+            class->tick(run->ops[i], run);
+        }
+    }
+}
+
+void
+stream_run_tick(struct stream_run *run, int64_t now_ms)
+{
+    move_clock(run, now_ms);
+    arena_reset(&run->arena);
+}
+
+void
+stream_run_message(struct stream_run *run, size_t source, const struct stream_message *message)
+{
+    move_clock(run, message->time_ms);
+    run->stats.rows_in++;
+    run->sequence++;
+    size_t seen = 0;
+    for (size_t i = 0; i < run->op_count; i++) {
+        if (run->ops[i]->plan->class == &stream_source_class && seen++ == source) {
+            stream_source_message(run->ops[i], run, message);
+            break;
+        }
+    }
+    arena_reset(&run->arena);
+}
+
+void
+stream_run_finish(struct stream_run *run)
+{
+    for (size_t i = 0; i < run->op_count; i++) {
+        if (run->ops[i]->plan->class == &stream_source_class) {
+            stream_push_watermark(run->ops[i], run, INT64_MAX);
+            arena_reset(&run->arena);
+        }
+    }
+}
+
+void
+stream_run_stats(const struct stream_run *run, struct stream_stats *out)
+{
+    *out = run->stats;
+}
+
+size_t
+stream_run_footprint(const struct stream_run *run)
+{
+    return run->state_bytes;
+}
+
+int64_t
+stream_run_watermark(const struct stream_run *run)
+{
+    return run->ops[0]->watermark_ms;
+}
+
+/* ---- snapshots ----
+ *
+ * u8 version | u64 fingerprint of the program | u64 sequence | u64 now | u64 bytes of
+ * state | for each operator: its
+ * three watermarks, and its own bytes, counted.
+ */
+
+void
+stream_run_save(const struct stream_run *run, struct buf *out)
+{
+    struct buf state = {0};
+    wire_put_u8(out, SAVE_VERSION);
+    wire_put_u64(out, run->program->fingerprint);
+    wire_put_u64(out, run->sequence);
+    wire_put_u64(out, (uint64_t)run->context.now_ms);
+    wire_put_u64(out, run->state_bytes);
+    for (size_t i = 0; i < run->op_count; i++) {
+        const struct stream_op *op = run->ops[i];
+        wire_put_u64(out, (uint64_t)op->watermark_ms);
+        wire_put_u64(out, (uint64_t)op->port_watermarks_ms[0]);
+        wire_put_u64(out, (uint64_t)op->port_watermarks_ms[1]);
+        buf_clear(&state);
+        if (op->plan->class->save != NULL) {
+            op->plan->class->save(op, &state);
+        }
+        wire_put_bytes(out, buf_bytes(&state));
+    }
+    buf_fini(&state);
+}
+
+bool
+stream_run_load(struct stream_run *run, struct bytes saved)
+{
+    struct wire_reader reader = wire_reader(saved);
+    bool is_ours = wire_get_u8(&reader) == SAVE_VERSION &&
+                   wire_get_u64(&reader) == run->program->fingerprint;
+    if (!is_ours) {
+        return false;
+    }
+    run->sequence = wire_get_u64(&reader);
+    run->context.now_ms = (int64_t)wire_get_u64(&reader);
+    run->state_bytes = wire_get_u64(&reader);
+    for (size_t i = 0; i < run->op_count && !reader.failed; i++) {
+        struct stream_op *op = run->ops[i];
+        op->watermark_ms = (int64_t)wire_get_u64(&reader);
+        op->port_watermarks_ms[0] = (int64_t)wire_get_u64(&reader);
+        op->port_watermarks_ms[1] = (int64_t)wire_get_u64(&reader);
+        struct wire_reader state = wire_reader(wire_get_bytes(&reader));
+        if (op->plan->class->load != NULL && !op->plan->class->load(op, &state)) {
+            return false;
+        }
+    }
+    return wire_at_end(&reader);
+}
+
+/* ---- what a program is ---- */
+
+size_t
+stream_program_source_count(const struct stream_program *program)
+{
+    return program->source_count;
+}
+
+const struct stream_table *
+stream_program_source(const struct stream_program *program, size_t i)
+{
+    return program->source_tables[i];
+}
+
+const struct stream_table *
+stream_program_target(const struct stream_program *program)
+{
+    return program->target;
+}

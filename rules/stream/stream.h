@@ -1,0 +1,120 @@
+/*
+ * Stream SQL: windows, event time and patterns over tables that are never finished. Flink SQL, and
+ * the older dialect of Kinesis Data Analytics.
+ *
+ * A script is compiled into programs, one for each INSERT (or lone SELECT); views and in-application
+ * streams are part of the programs that read them. A program is read-only and may be shared by
+ * threads; a `struct stream_run` is its state (watermark, open windows) and belongs to one thread.
+ * The same messages at the same times give the same rows, however they are cut into batches, and
+ * also when the run was saved and loaded in between.
+ *
+ * Pure: no clock, no files. Time comes in with messages and ticks.
+ */
+#ifndef HEADGATE_RULES_STREAM_H
+#define HEADGATE_RULES_STREAM_H
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+struct stream_program;
+struct stream_run;
+struct zone;
+
+struct stream_option {
+    struct bytes name;
+    struct bytes value;
+    struct diag_place place;
+};
+
+/* A table that a program reads or writes, as it was declared. */
+struct stream_table {
+    struct bytes name;
+    const struct stream_option *options; /* of WITH */
+    size_t option_count;
+    const struct bytes *partition_by; /* PARTITIONED BY */
+    size_t partition_count;
+};
+
+/* What a script may use of its host; members may be NULL. */
+struct stream_host {
+    const struct zone *(*zone)(void *context, struct bytes name);
+    void *context;
+};
+
+/* A compiled script. */
+struct stream_script {
+    struct arena arena;
+    struct stream_program *const *programs; /* in the order of the script */
+    size_t program_count;
+};
+
+/* `lone_select`: a SELECT may stand alone. All errors are reported; false: there is at least one. */
+bool stream_script_parse(struct stream_script **out, struct bytes path, struct bytes text,
+                         bool lone_select, const struct stream_host *host,
+                         struct diag_list *diags) MUST_CHECK;
+void stream_script_free(struct stream_script *script);
+
+/* ---- what a program is ---- */
+
+size_t stream_program_source_count(const struct stream_program *program);
+const struct stream_table *stream_program_source(const struct stream_program *program, size_t i);
+/* NULL of a lone SELECT and of one into a topic. */
+const struct stream_table *stream_program_target(const struct stream_program *program);
+
+/* ---- running ---- */
+
+struct stream_message {
+    struct bytes payload; /* JSON */
+    struct bytes topic;
+    int64_t time_ms;      /* arrival: the processing time of this row */
+    uint64_t position;
+    unsigned qos;
+};
+
+/* Where a run puts what comes out. Texts are borrowed for the call. */
+struct stream_output {
+    /* A row, as JSON. */
+    void (*row)(void *context, struct bytes json);
+    /* A row that could not be used, and why (static text). May be NULL. */
+    void (*rejected)(void *context, const char *reason);
+    void *context;
+};
+
+struct stream_stats {
+    uint64_t rows_in;
+    uint64_t rows_out;
+    uint64_t bad;          /* not JSON, or a column of a wrong type */
+    uint64_t null_rowtime; /* the event time is NULL */
+    uint64_t future;       /* event time beyond max_future */
+    uint64_t late;         /* every window that it belongs to had fired */
+    uint64_t no_window;    /* between the windows of a HOP with gaps */
+    uint64_t failed;       /* an expression had no value */
+    uint64_t refused;      /* state would have grown beyond the rule's limit */
+};
+
+struct stream_run *stream_run_new(const struct stream_program *program,
+                                  const struct stream_output *output);
+void stream_run_free(struct stream_run *run);
+
+/* A message for source number `source`. Time moves to the message's first. */
+void stream_run_message(struct stream_run *run, size_t source,
+                        const struct stream_message *message);
+
+/* Time passes without a message; also when it stood still nothing breaks. */
+void stream_run_tick(struct stream_run *run, int64_t now_ms);
+
+/* When a tick would do something; INT64_MAX: never without messages. */
+int64_t stream_run_next_tick(const struct stream_run *run);
+
+/* No more input: windows in event time fire, those in processing time do not (as in Flink). */
+void stream_run_finish(struct stream_run *run);
+
+void stream_run_stats(const struct stream_run *run, struct stream_stats *out);
+size_t stream_run_footprint(const struct stream_run *run); /* bytes of state, about */
+int64_t stream_run_watermark(const struct stream_run *run); /* of the first source */
+
+/* The state as bytes, and a fresh run brought to it. False: not from the same program. */
+void stream_run_save(const struct stream_run *run, struct buf *out);
+bool stream_run_load(struct stream_run *run, struct bytes saved) MUST_CHECK;
+
+#endif
