@@ -129,7 +129,8 @@ write_dimensions(struct export *export, const struct rule_target *target,
         struct bytes value = rule_member_expression(export->info->sql, names[i], &export->arena);
         if (value.size == 0) {
             return fail(export, &target->place, "the row does not hold a dimension", relation->name,
-                        arena_printf(&export->arena, "select '%.*s' too", BYTES_ARG(names[i])).data);
+                        arena_printf(&export->arena, "select '%.*s' too", BYTES_ARG(names[i]))
+                                .data);
         }
         struct bytes template = arena_printf(&export->arena, "${%.*s}", BYTES_ARG(value));
         buf_append_string(&export->out, i == 0 ? "{" : ",{");

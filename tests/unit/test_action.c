@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "rules/action.h"
+#include "rules/error_action.h"
 
 #include <stdio.h>
 
@@ -397,6 +398,43 @@ an_error_action_fills_in_its_templates(void **state)
 }
 
 static void
+a_batch_is_told_as_one(void **state)
+{
+    struct arena arena = {0};
+    struct buf out = {0};
+    const struct rule_origin origin = {.client_id = BYTES("c1"), .trace_id = BYTES("t1"),
+                                       .source_ip = BYTES("10.0.0.1")};
+    const struct rule_message messages[] = {
+            {.arena = &arena, .topic = BYTES("a"), .payload = BYTES("1"), .origin = &origin},
+            {.arena = &arena, .topic = BYTES("b"), .payload = BYTES("\xff")},
+    };
+    const struct error_batch_failure failures[] = {
+            {{BYTES("HttpAction"), BYTES("https://h/"), BYTES("404")}, (uint32_t[]){1, 2}, 2},
+            {{BYTES("HttpAction"), BYTES("https://h/"), BYTES("413")}, (uint32_t[]){2}, 1},
+    };
+    error_action_write_batch(&out, BYTES("hot"), messages, 2, true, failures, 2);
+    assert_string_equal(
+            buf_string(&out),
+            "{\"ruleName\":\"hot\",\"payloadsWithMetadata\":[{\"id\":1,\"topic\":\"a\","
+            "\"cloudwatchTraceId\":\"t1\",\"clientId\":\"c1\",\"sourceIp\":\"10.0.0.1\","
+            "\"base64OriginalPayload\":\"MQ==\"},{\"id\":2,\"topic\":\"b\","
+            "\"cloudwatchTraceId\":\"\",\"clientId\":\"n/a\",\"base64OriginalPayload\":"
+            "\"/w==\"}],\"failures\":[{\"affectedIds\":[1,2],\"failedAction\":\"HttpAction\","
+            "\"failedResource\":\"https://h/\",\"errorMessage\":\"404\"},{\"affectedIds\":[2],"
+            "\"failedAction\":\"HttpAction\",\"failedResource\":\"https://h/\","
+            "\"errorMessage\":\"413\"}]}");
+    buf_clear(&out);
+    error_action_write_batch(&out, BYTES("hot"), messages, 1, false, failures, 0);
+    assert_string_equal(
+            buf_string(&out),
+            "{\"ruleName\":\"hot\",\"topic\":\"a\",\"payloadsWithMetadata\":[{\"id\":1,"
+            "\"cloudwatchTraceId\":\"t1\",\"clientId\":\"c1\",\"sourceIp\":\"10.0.0.1\","
+            "\"base64OriginalPayload\":\"MQ==\"}],\"failures\":[]}");
+    buf_fini(&out);
+    arena_fini(&arena);
+}
+
+static void
 connectors_have_an_action(void **state)
 {
     assert_string_equal(action_kind_of_connector(BYTES("timeseries"))->key, "timestream");
@@ -451,6 +489,7 @@ main(void)
             cmocka_unit_test(influx_takes_members_by_element),
             cmocka_unit_test(influx_refuses_the_whole_row),
             cmocka_unit_test(an_error_action_fills_in_its_templates),
+            cmocka_unit_test(a_batch_is_told_as_one),
             cmocka_unit_test(connectors_have_an_action),
             cmocka_unit_test(the_manual_lists_each_action),
     };

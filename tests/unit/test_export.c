@@ -71,8 +71,8 @@ targets_become_actions(void **state)
 {
     assert_exported("INSERT INTO 'alerts/${topic(2)}' SELECT a /* b */, '--' AS c -- d\n"
                     "FROM 'sensors/+' WHERE a > 1;",
-                    "{\"ruleName\":\"hot\",\"topicRulePayload\":{\"sql\":\"SELECT a  , '--' AS c \\n"
-                    "FROM 'sensors/+' WHERE a > 1\",\"actions\":[{\"republish\":{" ROLE
+                    "{\"ruleName\":\"hot\",\"topicRulePayload\":{\"sql\":\"SELECT a  , '--' AS c "
+                    "\\nFROM 'sensors/+' WHERE a > 1\",\"actions\":[{\"republish\":{" ROLE
                     ",\"topic\":\"alerts/${topic(2)}\",\"qos\":1}}" END);
     assert_exported("CREATE FUNCTION f AS 'f.c' LANGUAGE C;\n"
                     "CREATE RULE r WITH ('on_error' = 'errors/${topic()}') AS\n"
