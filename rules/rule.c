@@ -29,44 +29,60 @@ rule_message_is_json(struct rule_message *message, const char **reason)
     return payload->is_json;
 }
 
-/* The text of a target, filled in. */
-static struct bytes
-target_text(const struct target_program *target, struct run *run)
+/* One target's part of a row: its text filled in, or why it gets nothing. */
+static struct rule_output
+fill_output(const struct target_program *target, struct run *run, const struct rule_row *row)
 {
-    if (target->kind == RULE_TARGET_RELATION) {
-        return target->text;
+    struct rule_output output = {
+            .payload_is_json = row->payload_is_json,
+            .text = target->kind == RULE_TARGET_RELATION ? target->text
+                                                         : template_run(&target->template, run),
+            .payload = row->payload,
+    };
+    bool checked = target->kind != RULE_TARGET_TOPIC || template_is_fixed(&target->template);
+    if (!checked && !topic_is_valid(output.text)) {
+        output.failure = BYTES("the target topic is empty or holds a wildcard");
     }
-    return target->action == NULL ? template_run(&target->template, run)
-                                  : action_topic(target->action, run);
+    return output;
 }
 
-/* Every target's part of a row: what it gets, or why it gets nothing. */
+/* The same of actions, each of which may give several. */
+static void
+run_actions(const struct target_program *targets, size_t count, struct run *run,
+            struct rule_row *row)
+{
+    struct output_list list = {0};
+    for (size_t i = 0; i < count; i++) {
+        const struct rule_output output = {
+                .target = (uint32_t)i,
+                .text = targets[i].kind == RULE_TARGET_RELATION
+                                ? targets[i].text
+                                : action_topic(targets[i].action, run),
+                .payload = row->payload,
+                .payload_is_json = row->payload_is_json,
+        };
+        action_run(targets[i].action, &output, run, row, &list);
+    }
+    row->outputs = list.items;
+    row->output_count = list.count;
+}
+
+/* The targets of a rule are all of SQL, or all actions of AWS rule JSON. */
 static void
 fill_outputs(const struct target_program *targets, size_t count, struct run *run,
              struct rule_row *row)
 {
-    struct output_list list = {.items = arena_alloc(run->arena, count * sizeof *list.items),
-                               .capacity = count};
-    for (size_t i = 0; i < count; i++) {
-        struct rule_output output = {
-                .target = (uint32_t)i,
-                .payload_is_json = row->payload_is_json,
-                .text = target_text(&targets[i], run),
-                .payload = row->payload,
-        };
-        if (targets[i].action != NULL) {
-            action_run(targets[i].action, &output, run, row, &list);
-            continue;
-        }
-        bool is_checked = targets[i].kind != RULE_TARGET_TOPIC ||
-                          template_is_fixed(&targets[i].template);
-        if (!is_checked && !topic_is_valid(output.text)) {
-            output.failure = BYTES("the target topic is empty or holds a wildcard");
-        }
-        *output_list_add(&list, run->arena) = output;
+    if (count > 0 && targets[0].action != NULL) {
+        run_actions(targets, count, run, row);
+        return;
     }
-    row->outputs = list.items;
-    row->output_count = list.count;
+    struct rule_output *outputs = arena_alloc(run->arena, count * sizeof *outputs);
+    for (size_t i = 0; i < count; i++) {
+        outputs[i] = fill_output(&targets[i], run, row);
+        outputs[i].target = (uint32_t)i;
+    }
+    row->outputs = outputs;
+    row->output_count = count;
 }
 
 static enum rule_verdict
