@@ -179,6 +179,8 @@ actions_are_checked(void **state)
          "republish: unknown parameter 'topik'", "did you mean 'topic'?",
          "republish: 'topic' is missing", "republish: 'qos' is 2, and AWS takes 0 to 1");
     SAYS(WITH_ACTION("{\"republish\":{\"topic\":\"a/+\"}}"), false, "wildcard");
+    SAYS(WITH_ACTION("{\"republish\":{\"topic\":\"a\",\"topic\":\"b\"}}"), false,
+         "republish: 'topic' is given twice");
     SAYS(WITH_ACTION("{\"republish\":{\"topic\":\"$$aws/things/t/jobs/x\"}}"), false,
          "rules may not publish to the topics of jobs");
     SAYS(WITH_ACTION("{\"republish\":{\"topic\":\"a\",\"headers\":{\"messageExpiry\":10}}}"), false,
@@ -212,6 +214,26 @@ actions_are_checked(void **state)
     SAYS("{" RULE ACTIONS ",\"errorAction\":{\"http\":{\"url\":\"https://h/\","
          "\"batchConfig\":{\"maxBatchSize\":5}}}}",
          false, "'batchConfig' is not allowed in an error action");
+}
+
+static void
+a_name_has_128_characters_at_most(void **state)
+{
+    struct buf text = {0};
+    for (size_t size = 128; size <= 129; size++) {
+        struct diag_list diags = {0};
+        struct rule_file *file = NULL;
+        buf_clear(&text);
+        buf_append_string(&text, "{\"ruleName\":\"");
+        for (size_t i = 0; i < size; i++) {
+            buf_append_char(&text, 'n');
+        }
+        buf_append_string(&text, "\",\"topicRulePayload\":{" RULE ACTIONS "}}");
+        assert_int_equal(rule_document_parse(&file, path, buf_bytes(&text), &diags), size == 128);
+        rule_file_free(file);
+        diag_list_fini(&diags);
+    }
+    buf_fini(&text);
 }
 
 static void
@@ -336,6 +358,7 @@ main(void)
             cmocka_unit_test(errors_are_told_at_their_place_in_the_document),
             cmocka_unit_test(members_are_checked),
             cmocka_unit_test(actions_are_checked),
+            cmocka_unit_test(a_name_has_128_characters_at_most),
             cmocka_unit_test(a_rule_has_ten_actions_at_most),
             cmocka_unit_test(tables_of_actions_are_implied),
             cmocka_unit_test(what_is_written_reads_as_the_same_rule),

@@ -398,6 +398,12 @@ actions_that_cannot_run_are_told(void **state)
 }
 
 static void
+fail_when_found(void *context, uint32_t index)
+{
+    fail_msg("rule %u is run", index);
+}
+
+static void
 a_disabled_rule_is_loaded_and_not_run(void **state)
 {
     struct ruleset_report report;
@@ -408,6 +414,7 @@ a_disabled_rule_is_loaded_and_not_run(void **state)
     struct ruleset *ruleset = load(NULL, &report, &said);
     assert_int_equal(ruleset->rule_count, 1);
     assert_true(ruleset->rules[0].info->disabled);
+    topic_trie_match(ruleset->topics, BYTES("d/x"), fail_when_found, NULL);
     free(ruleset_filters(ruleset, &count));
     assert_int_equal(count, 0);
     ruleset_free(ruleset);
