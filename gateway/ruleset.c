@@ -11,7 +11,7 @@
  *
  * Compiled files are shared between generations by reference count. Main thread only.
  */
-#include "ruleset.h"
+#include "ruleset_link.h"
 
 #include "ruletest.h"
 
@@ -23,9 +23,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { RULE_FILE_MAX_BYTES = 1024 * 1024, NAME_MAX_BYTES = 100 };
-
-#define RULESET_MQTT_STREAM "mqtt"
+enum { RULE_FILE_MAX_BYTES = 1024 * 1024 };
 
 struct ruleset_file {
     char *path;
@@ -46,12 +44,10 @@ struct load {
     const struct ruleset_provider *provider; /* NULL: nothing will run */
     struct ruleset_report *report;
     struct diag_list *diags;
-    bool allow_no_target; /* a query alone, whose rows are shown */
     char **paths;
     size_t path_count, path_capacity;
     struct candidate *candidates;
-    struct map relations; /* name -> const struct rule_relation, over all included files */
-    struct map rules;     /* name -> struct rule */
+    struct linker linker;
 };
 
 static struct ruleset_file *
@@ -267,275 +263,6 @@ count_removed(const struct load *load)
 
 /* ---- link ---- */
 
-static const char *
-relation_name_at(const void *context, size_t i)
-{
-    return ((const char *const *)context)[i];
-}
-
-static void
-hint_nearest_relation(struct load *load, struct bytes wanted)
-{
-    size_t count = 0, cursor = 0;
-    const char **names = mem_new_array(const char *, load->relations.count);
-    struct bytes key;
-    void *value;
-    while (map_next(&load->relations, &cursor, &key, &value)) {
-        names[count++] = bytes_to_string(key);
-    }
-    const char *nearest = diag_nearest(wanted, count, relation_name_at, names);
-    if (nearest != NULL) {
-        diag_hint(load->diags, "did you mean '%s'?", nearest);
-    } else if (load->report->broken > 0) {
-        diag_hint(load->diags, "perhaps it is declared in a file that has errors: mend those first");
-    } else {
-        diag_hint(load->diags,
-                  "declare it with CREATE TABLE %.*s WITH ('connector' = '...'), or quote it to "
-                  "mean an MQTT topic",
-                  BYTES_ARG(wanted));
-    }
-    for (size_t i = 0; i < count; i++) {
-        free((char *)(uintptr_t)names[i]);
-    }
-    free(names);
-}
-
-static bool
-check_name(struct load *load, struct map *names, struct bytes name, const void *owner,
-           const struct diag_place *place, const char *what)
-{
-    const void *first = map_find(names, name);
-    if (first == NULL) {
-        map_put(names, name, (void *)(uintptr_t)owner);
-        return true;
-    }
-    if (first == owner) {
-        return true;
-    }
-    diag_at(load->diags, DIAG_ERROR, place, "%s '%.*s' exists already", what, BYTES_ARG(name));
-    return false;
-}
-
-/* Names become folders and stream names; some of them are taken. */
-static bool
-check_usable_name(struct load *load, const struct rule_relation *declared)
-{
-    struct bytes name = declared->name;
-    bool is_reserved =
-            bytes_equal_string(name, "topic") || bytes_equal_string(name, RULESET_MQTT_STREAM);
-    bool is_path = name.size == 0 || name.size > NAME_MAX_BYTES || name.data[0] == '.' ||
-                   bytes_find(name, '/') < name.size || bytes_find(name, '\0') < name.size;
-    if (is_reserved) {
-        diag_at(load->diags, DIAG_ERROR, &declared->place,
-                "'%.*s' is a name that the gateway uses itself", BYTES_ARG(name));
-        diag_hint(load->diags, "take another, for example my_%.*s", BYTES_ARG(name));
-    } else if (is_path) {
-        diag_at(load->diags, DIAG_ERROR, &declared->place,
-                "'%.*s' cannot be the name of a table: it becomes the name of a folder",
-                BYTES_ARG(name));
-        diag_hint(load->diags, "use letters, digits, '_' and '-', at most %d", NAME_MAX_BYTES);
-    }
-    return !is_reserved && !is_path;
-}
-
-static bool
-check_relations(struct load *load, const struct rule_file *file)
-{
-    bool valid = true;
-    for (size_t i = 0; i < file->relation_count; i++) {
-        const struct rule_relation *declared = &file->relations[i];
-        struct relation relation;
-        valid &= check_usable_name(load, declared);
-        valid &= check_name(load, &load->relations, declared->name, declared, &declared->place,
-                            declared->kind == RULE_TABLE ? "table" : "function");
-        if (relation_init(&relation, declared, load->diags)) {
-            relation_fini(&relation);
-        } else {
-            valid = false;
-        }
-    }
-    return valid;
-}
-
-/* Connectors that are two names of one. */
-static bool
-is_same_connector(struct bytes a, struct bytes b)
-{
-    static const char *const pairs[][2] = {{"timeseries", "timestream"}, {"table", "dynamodb"}};
-    bool same = bytes_equal(a, b);
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !same; i++) {
-        same = (bytes_equal_string(a, pairs[i][0]) && bytes_equal_string(b, pairs[i][1])) ||
-               (bytes_equal_string(a, pairs[i][1]) && bytes_equal_string(b, pairs[i][0]));
-    }
-    return same;
-}
-
-static bool
-is_same_declaration(const struct rule_relation *a, const struct rule_relation *b)
-{
-    struct buf first = {0}, second = {0};
-    relation_fingerprint(a, &first);
-    relation_fingerprint(b, &second);
-    bool same = bytes_equal(buf_bytes(&first), buf_bytes(&second));
-    buf_fini(&first);
-    buf_fini(&second);
-    return same;
-}
-
-/* What an action names is there already: it must be of its kind, and when another action names it
- * too, the two must want the same. */
-static bool
-check_existing(struct load *load, const struct rule_relation *implied,
-               const struct rule_relation *there)
-{
-    bool fits = there->kind == implied->kind &&
-                is_same_connector(there->connector, implied->connector);
-    if (fits && (there->action == NULL || implied->must_be_declared ||
-                 is_same_declaration(there, implied))) {
-        return true;
-    }
-    diag_at(load->diags, DIAG_ERROR, &implied->place,
-            fits ? "%s: '%.*s' is wanted with other settings elsewhere"
-                 : "%s: '%.*s' is something else",
-            implied->action, BYTES_ARG(implied->name));
-    diag_hint(load->diags, "%.*s:%u:%u: '%.*s' has the connector '%.*s'%s",
-              BYTES_ARG(there->place.file), there->place.line, there->place.column,
-              BYTES_ARG(there->name), BYTES_ARG(there->connector),
-              there->action == NULL ? "" : " by an action of this rule");
-    return false;
-}
-
-static bool
-fail_undeclared(struct load *load, const struct rule_relation *implied)
-{
-    bool is_function = implied->kind == RULE_FUNCTION;
-    diag_at(load->diags, DIAG_ERROR, &implied->place, "%s: there is no %s '%.*s'",
-            implied->action, is_function ? "function" : "table", BYTES_ARG(implied->name));
-    if (is_function) {
-        diag_hint(load->diags,
-                  "declare it in a .sql file: CREATE FUNCTION %.*s AS '%.*s.c' LANGUAGE C;",
-                  BYTES_ARG(implied->name), BYTES_ARG(implied->name));
-    } else {
-        diag_hint(load->diags,
-                  "declare it, and its key, in a .sql file: CREATE TABLE %.*s WITH ('connector' = "
-                  "'%.*s', 'partition_key' = '...');",
-                  BYTES_ARG(implied->name), BYTES_ARG(implied->connector));
-    }
-    return false;
-}
-
-static bool
-imply(struct load *load, const struct rule_relation *implied)
-{
-    struct relation relation;
-    if (implied->connector.size == 0) {
-        diag_at(load->diags, DIAG_ERROR, &implied->place, "the action %s cannot run here",
-                implied->action);
-        diag_hint(load->diags, "%s", implied->advice);
-        return false;
-    }
-    if (!check_usable_name(load, implied) || !relation_init(&relation, implied, load->diags)) {
-        return false;
-    }
-    relation_fini(&relation);
-    map_put(&load->relations, implied->name, (void *)(uintptr_t)implied);
-    return true;
-}
-
-/* The tables that actions name; checked when all that are declared are known. */
-static bool
-check_implied(struct load *load, const struct rule_file *file)
-{
-    bool valid = true;
-    for (size_t i = 0; i < file->implied_count; i++) {
-        const struct rule_relation *implied = &file->implied[i];
-        const struct rule_relation *there = map_find(&load->relations, implied->name);
-        if (there == NULL && !implied->must_be_declared) {
-            valid &= imply(load, implied);
-        } else if (there != NULL && there != implied) {
-            valid &= check_existing(load, implied, there);
-        }
-    }
-    return valid;
-}
-
-/* Checked when all that are implied are known too. */
-static bool
-check_needed(struct load *load, const struct rule_file *file)
-{
-    bool valid = true;
-    for (size_t i = 0; i < file->implied_count; i++) {
-        const struct rule_relation *implied = &file->implied[i];
-        if (map_find(&load->relations, implied->name) == NULL) {
-            valid &= fail_undeclared(load, implied);
-        }
-    }
-    return valid;
-}
-
-static bool
-check_relation_use(struct load *load, struct bytes name, const struct diag_place *place)
-{
-    if (map_find(&load->relations, name) != NULL) {
-        return true;
-    }
-    diag_at(load->diags, DIAG_ERROR, place, "unknown table '%.*s'", BYTES_ARG(name));
-    hint_nearest_relation(load, name);
-    return false;
-}
-
-static bool
-check_source(struct load *load, const struct rule_info *info)
-{
-    if (info->source_kind == RULE_SOURCE_TOPIC) {
-        return true;
-    }
-    if (!check_relation_use(load, info->source, &info->source_place)) {
-        return false;
-    }
-    const struct rule_relation *declared = map_find(&load->relations, info->source);
-    if (declared->kind != RULE_FUNCTION) {
-        diag_at(load->diags, DIAG_ERROR, &info->source_place,
-                "'%.*s' is a table with connector '%.*s', which cannot be read as a stream",
-                BYTES_ARG(info->source), BYTES_ARG(declared->connector));
-        diag_hint(load->diags, "quote the name to mean an MQTT topic: FROM '%.*s'",
-                  BYTES_ARG(info->source));
-        return false;
-    }
-    return true;
-}
-
-static bool
-check_targets(struct load *load, const struct rule_target *targets, size_t count)
-{
-    bool valid = true;
-    for (size_t i = 0; i < count; i++) {
-        if (targets[i].kind == RULE_TARGET_RELATION) {
-            valid &= check_relation_use(load, targets[i].text, &targets[i].place);
-        }
-    }
-    return valid;
-}
-
-static bool
-check_rules(struct load *load, const struct rule_file *file)
-{
-    bool valid = true;
-    for (size_t i = 0; i < file->rule_count; i++) {
-        const struct rule_info *info = rule_info(file->rules[i]);
-        valid &= check_name(load, &load->rules, info->name, info, &info->place, "rule");
-        valid &= check_source(load, info);
-        valid &= check_targets(load, info->targets, info->target_count);
-        valid &= check_targets(load, info->error_targets, info->error_target_count);
-        if (info->target_count == 0 && !load->allow_no_target) {
-            diag_at(load->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
-            diag_hint(load->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");
-            valid = false;
-        }
-    }
-    return valid;
-}
-
 static bool
 provide(struct load *load, struct ruleset_file *file, const struct rule_relation *declared)
 {
@@ -554,7 +281,7 @@ provide_file(struct load *load, struct ruleset_file *file)
     }
     for (size_t i = 0; i < compiled->implied_count && load->provider != NULL; i++) {
         const struct rule_relation *implied = &compiled->implied[i];
-        if (map_find(&load->relations, implied->name) == implied) {
+        if (map_find(&load->linker.relations, implied->name) == implied) {
             provided &= provide(load, file, implied);
         }
     }
@@ -568,21 +295,27 @@ is_settled(const struct load *load, const struct candidate *candidate)
     return running_version(load, candidate->file->path) == candidate->file;
 }
 
-/* One kind of check over all included files, those that run before those that are new. */
+typedef bool link_check_fn(struct linker *linker, const struct rule_file *file);
+
+/* One kind of check over the included files that run already, or over those that are new. */
 static bool
-link_pass(struct load *load, bool (*check_file)(struct load *load, const struct rule_file *file))
+link_files(struct load *load, bool settled, link_check_fn *check_file)
 {
-    for (int newcomers = 0; newcomers < 2; newcomers++) {
-        for (size_t i = 0; i < load->path_count; i++) {
-            struct candidate *candidate = &load->candidates[i];
-            if (candidate->file != NULL && is_settled(load, candidate) == (newcomers == 0) &&
-                !check_file(load, candidate->file->compiled)) {
-                fall_back(load, candidate);
-                return false;
-            }
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file != NULL && is_settled(load, candidate) == settled &&
+            !check_file(&load->linker, candidate->file->compiled)) {
+            fall_back(load, candidate);
+            return false;
         }
     }
     return true;
+}
+
+static bool
+link_pass(struct load *load, link_check_fn *check_file)
+{
+    return link_files(load, true, check_file) && link_files(load, false, check_file);
 }
 
 static bool
@@ -603,10 +336,15 @@ provide_pass(struct load *load)
 static bool
 link_round(struct load *load)
 {
-    map_fini(&load->relations);
-    map_fini(&load->rules);
-    return link_pass(load, check_relations) && link_pass(load, check_implied) &&
-           link_pass(load, check_needed) && link_pass(load, check_rules) && provide_pass(load);
+    linker_clear(&load->linker);
+    for (int newcomers = 0; newcomers < 2; newcomers++) {
+        if (!link_files(load, newcomers == 0, link_check_relations) ||
+            !link_files(load, newcomers == 0, link_check_implied)) {
+            return false;
+        }
+    }
+    return link_pass(load, link_check_needed) && link_pass(load, link_check_rules) &&
+           provide_pass(load);
 }
 
 /* ---- build ---- */
@@ -766,8 +504,7 @@ load_fini(struct load *load)
     }
     free(load->paths);
     free(load->candidates);
-    map_fini(&load->relations);
-    map_fini(&load->rules);
+    linker_clear(&load->linker);
 }
 
 bool
@@ -776,7 +513,12 @@ ruleset_load(struct ruleset **out, const char *path, const struct ruleset *previ
              struct diag_list *diags)
 {
     struct load load = {
-            .previous = previous, .provider = provider, .report = report, .diags = diags};
+            .previous = previous,
+            .provider = provider,
+            .report = report,
+            .diags = diags,
+            .linker = {.report = report, .diags = diags},
+    };
     *report = (struct ruleset_report){0};
     bool listed = list_paths(&load, path);
     if (listed) {
@@ -817,12 +559,14 @@ ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
                   struct diag_list *diags)
 {
     struct ruleset_report report = {0};
-    struct load load = {.report = &report, .diags = diags};
+    struct load load = {
+            .report = &report, .diags = diags, .linker = {.report = &report, .diags = diags}};
     struct rule_file *compiled;
-    if (!parse_text(&compiled, name, text, &load.allow_no_target, diags)) {
+    if (!parse_text(&compiled, name, text, &load.linker.allow_no_target, diags)) {
         return false;
     }
-    bool linked = check_relations(&load, compiled) && check_rules(&load, compiled);
+    bool linked = link_check_relations(&load.linker, compiled) &&
+                  link_check_rules(&load.linker, compiled);
     struct ruleset_file *file = file_new("", compiled);
     if (linked) {
         struct ruleset_file **files = mem_new_array(struct ruleset_file *, 1);

@@ -367,6 +367,28 @@ actions_share_tables_or_disagree(void **state)
 }
 
 static void
+a_new_table_takes_nothing_from_an_action_that_runs(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("d.json", DOCUMENT(DYNAMODB("id")));
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    put("a.sql", "CREATE TABLE items WITH ('connector' = 'null');");
+    ruleset = load(ruleset, &report, &said);
+    assert_says(&said, "a.sql:1:14: error: 'items' is used by an action that needs the connector "
+                       "'dynamodb'");
+    assert_says(&said, "d.json:1:");
+    assert_true(has_rule(ruleset, "d"));
+    assert_bytes(ruleset->relations[0].declared->connector, "dynamodb");
+    put("a.sql", "CREATE TABLE items WITH ('connector' = 'table', 'partition_key' = 'id');");
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_bytes(ruleset->relations[0].declared->connector, "table");
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
 actions_that_cannot_run_are_told(void **state)
 {
     struct ruleset_report report;
@@ -563,6 +585,7 @@ main(void)
             TEST(a_missing_folder_is_an_empty_generation),
             TEST(documents_are_rules_like_others),
             TEST(actions_share_tables_or_disagree),
+            TEST(a_new_table_takes_nothing_from_an_action_that_runs),
             TEST(actions_that_cannot_run_are_told),
             TEST(a_disabled_rule_is_loaded_and_not_run),
             TEST(a_file_that_fails_its_test_keeps_its_last_good_version),
