@@ -181,6 +181,23 @@ run_matched(void *context, uint32_t rule_index)
     run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
 }
 
+/* $aws/rules/NAME/...: the rule of that name, whatever its FROM says, and no other. */
+static void
+run_addressed(struct run *run, struct bytes name)
+{
+    const struct ruleset_rule *rule = map_find(&run->engine->current->ruleset->by_name, name);
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->failure_gate;
+    if (rule != NULL) {
+        run_rule(run, rule);
+    } else if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_warning("there is no rule '%.*s' for the message on '%.*s'; %llu more since the last "
+                    "such line",
+                    BYTES_ARG(name), BYTES_ARG(run->record->topic),
+                    (unsigned long long)gate->hidden);
+    }
+}
+
 /* What the record's properties say: who it comes from, and how many rules it came through. */
 static void
 read_props(struct run *run)
@@ -218,8 +235,13 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
     }
     const struct ruleset *ruleset = engine->current->ruleset;
     if (input->sink == NULL) {
+        struct bytes name, rest;
         recent_note(engine->recent, record->topic, record->time_us);
-        topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
+        if (topic_is_basic_ingest(record->topic, &name, &rest)) {
+            run_addressed(&run, name);
+        } else {
+            topic_trie_match(ruleset->topics, record->topic, run_matched, &run);
+        }
         return;
     }
     for (size_t i = 0; i < ruleset->rule_count; i++) {

@@ -166,6 +166,9 @@ subscribe(struct gateway *gateway)
 {
     size_t count;
     struct bytes *filters = ruleset_filters(gateway->ruleset, &count);
+    if (gateway->config->basic_ingest && gateway->ruleset->by_name.count > 0) {
+        filters[count++] = BYTES("$aws/rules/#");
+    }
     ingest_set_filters(gateway->ingest, filters, count);
     free(filters);
 }

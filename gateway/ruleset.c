@@ -444,6 +444,7 @@ build_rule(struct ruleset *ruleset, const struct ruleset_file *file, const struc
     if (info->disabled) {
         return;
     }
+    map_put(&ruleset->by_name, info->name, rule);
     if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
     } else if (info->source_kind == RULE_SOURCE_RELATION) {
@@ -602,6 +603,7 @@ ruleset_free(struct ruleset *ruleset)
         ruleset_file_unref(ruleset->files[i]);
     }
     topic_trie_free(ruleset->topics);
+    map_fini(&ruleset->by_name);
     free(ruleset->rules);
     free(ruleset->relations);
     free(ruleset->files);
@@ -611,7 +613,7 @@ ruleset_free(struct ruleset *ruleset)
 struct bytes *
 ruleset_filters(const struct ruleset *ruleset, size_t *count)
 {
-    struct bytes *filters = mem_new_array(struct bytes, ruleset->rule_count);
+    struct bytes *filters = mem_new_array(struct bytes, ruleset->rule_count + 1);
     struct map seen = {0};
     *count = 0;
     for (size_t i = 0; i < ruleset->rule_count; i++) {

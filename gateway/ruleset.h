@@ -12,6 +12,7 @@
 #include "relation.h"
 
 #include "rules/explain.h"
+#include "base/map.h"
 #include "rules/rule.h"
 #include "rules/topic.h"
 
@@ -69,6 +70,7 @@ struct ruleset {
     struct ruleset_rule *rules;
     size_t rule_count;
     struct topic_trie *topics; /* filter -> index of the rule */
+    struct map by_name;        /* name -> struct ruleset_rule, those that run */
 };
 
 /*
@@ -119,7 +121,8 @@ void ruleset_free(struct ruleset *ruleset);
 struct ruleset_file *ruleset_file_ref(struct ruleset_file *file);
 void ruleset_file_unref(struct ruleset_file *file);
 
-/* Distinct topic filters of all rules, for the ingest process. Views into the generation. */
+/* Distinct topic filters of all rules, for the ingest process, and room for one more. Views into
+ * the generation. */
 struct bytes *ruleset_filters(const struct ruleset *ruleset, size_t *count);
 
 #endif

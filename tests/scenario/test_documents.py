@@ -82,6 +82,20 @@ def test_a_disabled_rule_is_shown_and_does_not_run(broker, gateway):
     assert any(line.startswith('off ') and line.endswith('disabled') for line in lines)
 
 
+def test_a_rule_without_from_is_reached_by_its_name(broker, gateway):
+    write_document(gateway, 'direct', republish('out/${topic()}'), sql='SELECT a')
+    write_document(gateway, 'hot', republish('hot'))
+    gateway.write_rule('all', "INSERT INTO 'all' SELECT * FROM '$aws/#';")
+    gateway.start()
+    with Subscription(broker, 'out/#', 'hot', 'all') as out:
+        broker.publish('$aws/rules/direct/x/y', '{"a": 1}')
+        broker.publish('$aws/rules/hot', '{"temperature": 61}')
+        broker.publish('$aws/rules/nobody', '{"a": 2}')
+        assert sorted(out.wait_for(2)) == [('hot', '{"temperature":61}'), ('out/x/y', '{"a":1}')]
+        wait_until(lambda: "no rule 'nobody'" in gateway.output(), 'the log to tell')
+        assert len(out.so_far()) == 2
+
+
 def test_export_prints_what_loads_again(gateway):
     gateway.write_rule('tables', TABLES)
     gateway.write_rule('sql', "INSERT INTO 'alerts/${topic(2)}', readings, items\n"
