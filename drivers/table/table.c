@@ -1,10 +1,10 @@
 /*
  * table: rows into items under a key, and items out to queries and rules.
  *
- * A local stand-in for Amazon DynamoDB: partition and sort key, put, merge, delete, keys of numbers,
- * strings and binaries mean the same. table_item.c turns records into changes, table_store.c keeps
- * the items, table_reader.c and table_query.c give them back; this file is the driver: options,
- * verdicts, progress.
+ * A local stand-in for Amazon DynamoDB: partition and sort key, put, merge, delete, keys of
+ * numbers, strings and binaries mean the same. table_item.c turns records into changes,
+ * table_store.c keeps the items, table_reader.c and table_query.c give them back; this file is the
+ * driver: options, verdicts, progress.
  *
  * One write is one transaction, and the progress of each stream is committed in it:
  *

@@ -275,7 +275,8 @@ set_operation(struct action *action, enum table_change_kind *kind)
         *kind = TABLE_DELETE;
     } else {
         action->reason =
-                arena_printf(action->arena, "operation is '%.*s', expected INSERT, UPDATE or DELETE",
+                arena_printf(action->arena,
+                             "operation is '%.*s', expected INSERT, UPDATE or DELETE",
                              BYTES_ARG(operation));
     }
 }

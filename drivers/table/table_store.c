@@ -35,8 +35,8 @@ static const char *const statement_texts[STATEMENTS] = {
         [PUT_ITEM] = "INSERT OR REPLACE INTO item (pk, sk, item) VALUES (?1, ?2, ?3)",
         [DELETE_ITEM] = "DELETE FROM item WHERE pk = ?1 AND sk = ?2",
         [SELECT_ITEM] = TABLE_SELECT_ITEM,
-        [SAVE_ATTRIBUTE] = "INSERT INTO attribute (name, kinds) VALUES (?1, ?2)"
-                           " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds",
+        [SAVE_ATTRIBUTE] = ("INSERT INTO attribute (name, kinds) VALUES (?1, ?2)"
+                            " ON CONFLICT (name) DO UPDATE SET kinds = excluded.kinds"),
 };
 
 static const char schema_text[] =
@@ -85,7 +85,8 @@ load_attributes(struct table_store *store, sqlite3 *db, struct diag_list *diags)
     }
     int code = SQLITE_OK;
     while ((code = sqlite3_step(select)) == SQLITE_ROW) {
-        add_attribute(store, sqlite_column_text(select, 0), (unsigned)sqlite3_column_int(select, 1));
+        add_attribute(store, sqlite_column_text(select, 0),
+                      (unsigned)sqlite3_column_int(select, 1));
     }
     bool loaded = code == SQLITE_DONE || sqlite_error(db, diags);
     sqlite3_finalize(select);
