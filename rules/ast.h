@@ -185,7 +185,7 @@ struct pattern_item {
     bool reluctant;
 };
 
-enum { PATTERN_UNBOUNDED = UINT32_MAX };
+enum { PATTERN_UNBOUNDED = INT32_MAX };
 
 enum match_skip { SKIP_PAST_LAST_ROW, SKIP_TO_NEXT_ROW, SKIP_TO_FIRST, SKIP_TO_LAST };
 

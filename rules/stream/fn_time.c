@@ -84,7 +84,8 @@ local_time(const struct stream_call *call, size_t i)
 void
 stream_fn_floor_time(const struct stream_call *call, struct stream_value *out)
 {
-    int64_t floored = stream_floor_to(local_time(call, 0), call->args[1].integer);
+    int64_t floored = stream_floor_to(local_time(call, 0),
+                                      (enum stream_unit)call->args[1].integer);
     *out = stream_integer(stream_instant_ms(zone_of(call, 0), floored));
 }
 

@@ -5,7 +5,7 @@
 #include "aggregate.h"
 #include "rows.h"
 
-enum { MATCH_ITEMS_MAX = 50, MATCH_ANY = UINT32_MAX };
+enum { MATCH_ITEMS_MAX = 50, MATCH_ANY = INT32_MAX };
 
 struct match_step {
     uint32_t least, most; /* PATTERN_UNBOUNDED: no upper bound */

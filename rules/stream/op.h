@@ -86,10 +86,18 @@ void stream_give(struct stream_run *run, size_t bytes);
 
 /* ---- the kinds of operators: each has a plan of its own ---- */
 
+enum stream_metadata {
+    METADATA_NONE,
+    METADATA_TOPIC,
+    METADATA_TIME,
+    METADATA_QOS,
+    METADATA_OFFSET,
+};
+
 struct stream_source_column {
     struct bytes name;
     bool is_physical;
-    enum { METADATA_NONE, METADATA_TOPIC, METADATA_TIME, METADATA_QOS, METADATA_OFFSET } metadata;
+    enum stream_metadata metadata;
     const struct stream_node *computed;
 };
 

@@ -90,7 +90,7 @@ set_metadata(struct planner *planner, const struct column *column,
     struct bytes key = column->metadata_key.size > 0 ? column->metadata_key : column->name;
     static const struct {
         const char *key;
-        int metadata;
+        enum stream_metadata metadata;
     } keys[] = {{"topic", METADATA_TOPIC}, {"timestamp", METADATA_TIME}, {"qos", METADATA_QOS},
                 {"offset", METADATA_OFFSET}, {"sequence-number", METADATA_OFFSET}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {

@@ -1,6 +1,6 @@
 /*
- * windows: {id, sql, input, expect} and, where needed, flush (false: the input does not end), stats,
- * expect_error (the script is refused). The last INSERT or SELECT of the script is observed.
+ * windows: {id, sql, input, expect} and, where needed, flush (false: the input does not end),
+ * stats, expect_error (the script is refused). The last INSERT or SELECT of the script is observed.
  *
  * An input row is the payload; its members "@table" (which table), "@proctime" and "@rowtime" (when
  * it arrives) are for this program, and a row of "@tick" alone lets time pass. Rows are compared as

@@ -1,0 +1,419 @@
+/*
+ * Stream SQL against a model of its own: random streams (out of order, late, several keys) through
+ * windows, compared with the definition applied to all rows at once; and the same input through
+ * runs that are saved and loaded at random places. What the language means, case by case, is in
+ * tests/vectors/windows.jsonl.
+ */
+#include "unit.h"
+
+#include "rules/stream/stream.h"
+#include "base/buf.h"
+
+#include <stdio.h>
+
+enum { ROWS_MAX = 400, RESULTS_MAX = 20000, DELAY_MS = 5000, ROUNDS = 60 };
+
+static const char TABLE[] =
+        "CREATE TABLE s (k STRING, v INT, ts TIMESTAMP(3),"
+        " WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)"
+        " WITH ('connector'='mqtt', 'topic'='in/#', 'json.timestamp-format.standard'='ISO-8601');";
+
+struct event {
+    char key;
+    int64_t value;
+    int64_t time_ms;
+};
+
+/* One group of one window, as text that can be sorted. */
+struct results {
+    char lines[RESULTS_MAX][96];
+    size_t count;
+};
+
+struct bench {
+    struct stream_script *script;
+    struct event events[ROWS_MAX];
+    size_t event_count;
+    struct results got, wanted;
+    uint64_t late;
+    uint64_t random;
+};
+
+static uint64_t
+draw(struct bench *bench, uint64_t below)
+{
+    bench->random = bench->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (bench->random >> 33) % below;
+}
+
+static void
+add_line(struct results *results, char key, int64_t start_ms, int64_t end_ms, int64_t count,
+         int64_t sum, int64_t least)
+{
+    assert_true(results->count < RESULTS_MAX);
+    snprintf(results->lines[results->count++], sizeof results->lines[0],
+             "%c %lld %lld %lld %lld %lld", key, (long long)start_ms, (long long)end_ms,
+             (long long)count, (long long)sum, (long long)least);
+}
+
+static int
+compare_lines(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void
+assert_same_results(struct bench *bench, const char *what, uint64_t seed)
+{
+    qsort(bench->got.lines, bench->got.count, sizeof bench->got.lines[0], compare_lines);
+    qsort(bench->wanted.lines, bench->wanted.count, sizeof bench->wanted.lines[0], compare_lines);
+    for (size_t i = 0; i < bench->got.count || i < bench->wanted.count; i++) {
+        const char *got = i < bench->got.count ? bench->got.lines[i] : "nothing";
+        const char *wanted = i < bench->wanted.count ? bench->wanted.lines[i] : "nothing";
+        if (strcmp(got, wanted) != 0) {
+            fail_msg("%s, seed %llu: wanted '%s', got '%s'", what, (unsigned long long)seed, wanted,
+                     got);
+        }
+    }
+}
+
+/* ---- the stream ---- */
+
+/* Mostly forward, sometimes back, sometimes far back, sometimes a pause. */
+static void
+make_events(struct bench *bench)
+{
+    int64_t time_ms = INT64_C(1709294400000) + (int64_t)draw(bench, 60000);
+    bench->event_count = 50 + draw(bench, ROWS_MAX - 50);
+    for (size_t i = 0; i < bench->event_count; i++) {
+        uint64_t kind = draw(bench, 20);
+        time_ms += kind == 0 ? (int64_t)draw(bench, 40000) : (int64_t)draw(bench, 1500);
+        int64_t back = kind == 1   ? (int64_t)draw(bench, 60000)
+                       : kind < 8 ? (int64_t)draw(bench, 5000)
+                                   : 0;
+        bench->events[i] = (struct event){
+                .key = (char)('a' + draw(bench, 4)),
+                .value = (int64_t)draw(bench, 200) - 100,
+                .time_ms = time_ms - back,
+        };
+        if (kind == 2) { /* on an edge */
+            bench->events[i].time_ms -= bench->events[i].time_ms % 10000;
+        }
+    }
+}
+
+static void
+take_row(void *context, struct bytes json)
+{
+    struct bench *bench = context;
+    char key;
+    long long start_ms, end_ms, count, sum, least;
+    char text[256];
+    assert_true(json.size < sizeof text);
+    memcpy(text, json.data, json.size);
+    text[json.size] = '\0';
+    assert_int_equal(sscanf(text,
+                            "{\"k\":\"%c\",\"a\":%lld,\"e\":%lld,\"n\":%lld,\"s\":%lld,"
+                            "\"m\":%lld}",
+                            &key, &start_ms, &end_ms, &count, &sum, &least),
+                     6);
+    add_line(&bench->got, key, start_ms, end_ms, count, sum, least);
+}
+
+static void
+send(struct stream_run *run, const struct event *event)
+{
+    struct buf payload = {0};
+    int64_t ms = event->time_ms % 86400000;
+    int64_t day = event->time_ms / 86400000 - 19783; /* since 2024-03-01 */
+    buf_printf(&payload, "{\"k\":\"%c\",\"v\":%lld,\"ts\":\"2024-03-%02dT%02d:%02d:%02d.%03d\"}",
+               event->key, (long long)event->value, (int)day + 1, (int)(ms / 3600000),
+               (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
+    const struct stream_message message = {.payload = buf_bytes(&payload), .time_ms = 1};
+    stream_run_message(run, 0, &message);
+    buf_fini(&payload);
+}
+
+/* Runs the events; with `cuts`, through a snapshot now and then. */
+static void
+run_events(struct bench *bench, bool cuts)
+{
+    const struct stream_output output = {.row = take_row, .context = bench};
+    const struct stream_program *program = bench->script->programs[0];
+    struct stream_run *run = stream_run_new(program, &output);
+    struct stream_stats stats;
+    bench->got.count = 0;
+    for (size_t i = 0; i < bench->event_count; i++) {
+        send(run, &bench->events[i]);
+        if (cuts && draw(bench, 7) == 0) {
+            struct buf saved = {0};
+            stream_run_save(run, &saved);
+            stream_run_free(run);
+            run = stream_run_new(program, &output);
+            assert_true(stream_run_load(run, buf_bytes(&saved)));
+            buf_fini(&saved);
+        }
+    }
+    stream_run_finish(run);
+    assert_int_equal(stream_run_footprint(run), 0); /* all windows are closed, nothing is kept */
+    stream_run_stats(run, &stats);
+    bench->late = stats.late;
+    stream_run_free(run);
+}
+
+/* ---- the model: windows on a grid ---- */
+
+struct grid {
+    int64_t slide_ms, size_ms;
+    bool cumulate; /* slide is the step */
+};
+
+/* An end of the grid, not behind the first window that holds the time. */
+static int64_t
+first_end(const struct grid *grid, int64_t time_ms)
+{
+    int64_t start_ms = (time_ms / grid->slide_ms) * grid->slide_ms;
+    return grid->cumulate ? start_ms : start_ms + grid->size_ms % grid->slide_ms;
+}
+
+static bool
+in_window(const struct grid *grid, int64_t time_ms, int64_t end_ms)
+{
+    int64_t start_ms = grid->cumulate ? (end_ms - 1) / grid->size_ms * grid->size_ms
+                                      : end_ms - grid->size_ms;
+    return time_ms >= start_ms && time_ms < end_ms;
+}
+
+/* What the rows of one key give in the window that ends at `end_ms`. */
+static void
+model_window(struct bench *bench, const struct grid *grid, char key, int64_t end_ms,
+             const int64_t *watermarks_ms)
+{
+    int64_t count = 0, sum = 0, least = 0;
+    for (size_t i = 0; i < bench->event_count; i++) {
+        const struct event *event = &bench->events[i];
+        if (event->key != key || !in_window(grid, event->time_ms, end_ms) ||
+            end_ms - 1 <= watermarks_ms[i]) {
+            continue;
+        }
+        least = count == 0 || event->value < least ? event->value : least;
+        sum += event->value;
+        count++;
+    }
+    if (count > 0) {
+        int64_t start_ms = grid->cumulate ? (end_ms - 1) / grid->size_ms * grid->size_ms
+                                          : end_ms - grid->size_ms;
+        add_line(&bench->wanted, key, start_ms, end_ms, count, sum, least);
+    }
+}
+
+static void
+model_grid(struct bench *bench, const struct grid *grid)
+{
+    int64_t watermarks_ms[ROWS_MAX], watermark_ms = INT64_MIN;
+    int64_t first_ms = INT64_MAX, last_ms = INT64_MIN;
+    uint64_t late = 0;
+    bench->wanted.count = 0;
+    for (size_t i = 0; i < bench->event_count; i++) {
+        int64_t time_ms = bench->events[i].time_ms;
+        watermarks_ms[i] = watermark_ms; /* before this row */
+        watermark_ms = time_ms - DELAY_MS > watermark_ms ? time_ms - DELAY_MS : watermark_ms;
+        first_ms = time_ms < first_ms ? time_ms : first_ms;
+        last_ms = time_ms > last_ms ? time_ms : last_ms;
+    }
+    for (int64_t end_ms = first_end(grid, first_ms);
+         end_ms <= last_ms + grid->size_ms + grid->slide_ms; end_ms += grid->slide_ms) {
+        for (char key = 'a'; key <= 'd'; key++) {
+            model_window(bench, grid, key, end_ms, watermarks_ms);
+        }
+    }
+    for (size_t i = 0; i < bench->event_count; i++) {
+        bool any = false;
+        int64_t time_ms = bench->events[i].time_ms;
+        for (int64_t end_ms = first_end(grid, time_ms);
+             end_ms <= time_ms + grid->size_ms; end_ms += grid->slide_ms) {
+            any |= in_window(grid, time_ms, end_ms) && end_ms - 1 > watermarks_ms[i];
+        }
+        late += !any;
+    }
+    assert_int_equal(bench->late, late);
+}
+
+/* ---- the model: sessions ---- */
+
+struct session {
+    char key;
+    bool open;
+    int64_t start_ms, end_ms, count, sum, least;
+};
+
+static void
+model_sessions(struct bench *bench, int64_t gap_ms)
+{
+    static struct session sessions[ROWS_MAX];
+    size_t count = 0;
+    int64_t watermark_ms = INT64_MIN;
+    bench->wanted.count = 0;
+    for (size_t i = 0; i < bench->event_count; i++) {
+        const struct event *event = &bench->events[i];
+        struct session merged = {event->key, true, event->time_ms, event->time_ms + gap_ms, 1,
+                                 event->value, event->value};
+        bool touched = false;
+        for (size_t s = 0; s < count; s++) {
+            struct session *session = &sessions[s];
+            if (session->open && session->key == event->key &&
+                session->start_ms <= event->time_ms + gap_ms &&
+                session->end_ms >= event->time_ms) {
+                session->open = false;
+                touched = true;
+                merged.start_ms = session->start_ms < merged.start_ms ? session->start_ms
+                                                                      : merged.start_ms;
+                merged.end_ms = session->end_ms > merged.end_ms ? session->end_ms : merged.end_ms;
+                merged.count += session->count;
+                merged.sum += session->sum;
+                merged.least = session->least < merged.least ? session->least : merged.least;
+            }
+        }
+        if (touched || merged.end_ms - 1 > watermark_ms) {
+            sessions[count++] = merged;
+        }
+        watermark_ms = event->time_ms - DELAY_MS > watermark_ms ? event->time_ms - DELAY_MS
+                                                                : watermark_ms;
+        for (size_t s = 0; s < count; s++) {
+            if (sessions[s].open && sessions[s].end_ms - 1 <= watermark_ms) {
+                sessions[s].open = false;
+                add_line(&bench->wanted, sessions[s].key, sessions[s].start_ms, sessions[s].end_ms,
+                         sessions[s].count, sessions[s].sum, sessions[s].least);
+            }
+        }
+    }
+    for (size_t s = 0; s < count; s++) {
+        if (sessions[s].open) {
+            add_line(&bench->wanted, sessions[s].key, sessions[s].start_ms, sessions[s].end_ms,
+                     sessions[s].count, sessions[s].sum, sessions[s].least);
+        }
+    }
+}
+
+/* ---- the tests ---- */
+
+/* `window` with its kind: TUMBLE_START(args) and so on are made of it. */
+static struct bench *
+bench_new(const char *kind, const char *args)
+{
+    struct bench *bench = calloc(1, sizeof *bench);
+    struct diag_list diags = {0};
+    struct buf sql = {0};
+    assert_non_null(bench);
+    buf_append_string(&sql, TABLE);
+    buf_printf(&sql,
+               "SELECT k, TIMESTAMPDIFF(MILLISECOND, TIMESTAMP '1970-01-01 00:00:00', "
+               "%s_START(ts, %s)) AS a, TIMESTAMPDIFF(MILLISECOND, TIMESTAMP '1970-01-01 "
+               "00:00:00', %s_END(ts, %s)) AS e, COUNT(*) AS n, SUM(v) AS s, MIN(v) AS m FROM s "
+               "GROUP BY %s(ts, %s), k;",
+               kind, args, kind, args, kind, args);
+    bool parsed = stream_script_parse(&bench->script, BYTES("test"), buf_bytes(&sql), true, NULL,
+                                      &diags);
+    if (!parsed) {
+        fail_msg("%.*s", BYTES_ARG(diag_first_error(&diags)));
+    }
+    diag_list_fini(&diags);
+    buf_fini(&sql);
+    return bench;
+}
+
+static void
+bench_free(struct bench *bench)
+{
+    stream_script_free(bench->script);
+    free(bench);
+}
+
+static void
+check_grid(const char *kind, const char *args, const struct grid *grid)
+{
+    struct bench *bench = bench_new(kind, args);
+    for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
+        bench->random = seed;
+        make_events(bench);
+        run_events(bench, false);
+        model_grid(bench, grid);
+        assert_same_results(bench, kind, seed);
+        run_events(bench, true);
+        assert_same_results(bench, "with snapshots", seed);
+    }
+    bench_free(bench);
+}
+
+static void
+tumbling_windows_hold_what_their_definition_says(void **state)
+{
+    check_grid("TUMBLE", "INTERVAL '10' SECOND", &(struct grid){10000, 10000, false});
+}
+
+static void
+hopping_windows_hold_what_their_definition_says(void **state)
+{
+    check_grid("HOP", "INTERVAL '10' SECOND, INTERVAL '30' SECOND",
+               &(struct grid){10000, 30000, false});
+    check_grid("HOP", "INTERVAL '4' SECOND, INTERVAL '10' SECOND",
+               &(struct grid){4000, 10000, false});
+}
+
+static void
+cumulating_windows_hold_what_their_definition_says(void **state)
+{
+    check_grid("CUMULATE", "INTERVAL '5' SECOND, INTERVAL '20' SECOND",
+               &(struct grid){5000, 20000, true});
+}
+
+static void
+sessions_hold_what_their_definition_says(void **state)
+{
+    struct bench *bench = bench_new("SESSION", "INTERVAL '3' SECOND");
+    for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
+        bench->random = seed;
+        make_events(bench);
+        run_events(bench, false);
+        model_sessions(bench, 3000);
+        assert_same_results(bench, "SESSION", seed);
+        run_events(bench, true);
+        assert_same_results(bench, "with snapshots", seed);
+    }
+    bench_free(bench);
+}
+
+static void
+a_snapshot_of_another_program_is_refused(void **state)
+{
+    struct bench *a = bench_new("TUMBLE", "INTERVAL '10' SECOND");
+    struct bench *b = bench_new("SESSION", "INTERVAL '3' SECOND");
+    const struct stream_output output = {.row = take_row, .context = a};
+    struct stream_run *from = stream_run_new(a->script->programs[0], &output);
+    struct stream_run *to = stream_run_new(b->script->programs[0], &output);
+    struct buf saved = {0};
+    stream_run_save(from, &saved);
+    assert_false(stream_run_load(to, buf_bytes(&saved)));
+    saved.data[0] = 99; /* a version of the future */
+    stream_run_free(to);
+    to = stream_run_new(a->script->programs[0], &output);
+    assert_false(stream_run_load(to, buf_bytes(&saved)));
+    buf_fini(&saved);
+    stream_run_free(from);
+    stream_run_free(to);
+    bench_free(a);
+    bench_free(b);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+            cmocka_unit_test(tumbling_windows_hold_what_their_definition_says),
+            cmocka_unit_test(hopping_windows_hold_what_their_definition_says),
+            cmocka_unit_test(cumulating_windows_hold_what_their_definition_says),
+            cmocka_unit_test(sessions_hold_what_their_definition_says),
+            cmocka_unit_test(a_snapshot_of_another_program_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
