@@ -260,8 +260,9 @@ action_encode_logs(struct action_emission *emission)
         return;
     }
     for (uint32_t node = 1; node < json.nodes[0].next; node = json.nodes[node].next) {
-        uint32_t at = json_member(&json, node, BYTES("timestamp"));
-        uint32_t message = json_member(&json, node, BYTES("message"));
+        bool is_object = json.nodes[node].kind == JSON_OBJECT;
+        uint32_t at = is_object ? json_member(&json, node, BYTES("timestamp")) : 0;
+        uint32_t message = is_object ? json_member(&json, node, BYTES("message")) : 0;
         if (at == 0 || message == 0 || json.nodes[at].kind != JSON_NUMBER ||
             !json_int64(&json, at, &time) || json.nodes[message].kind != JSON_STRING) {
             list->count = before;

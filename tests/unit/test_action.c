@@ -288,6 +288,7 @@ other_batches_have_their_limits(void **state)
     assert_failure_of("SELECT * FROM '#'", logs,
                       BYTES("[{\"timestamp\":5,\"message\":\"one\"},{\"message\":\"two\"}]"),
                       "each element has to be");
+    assert_failure_of("SELECT * FROM '#'", logs, BYTES("[7]"), "each element has to be");
 }
 
 #define INFLUX(table, more)                                                               \

@@ -105,7 +105,11 @@ write_measures(struct buf *out, struct bytes row, struct arena *arena)
             check(value_to_string(&value, &text, arena));
             buf_append_string(out, first ? "{\"measure_name\":" : ",{\"measure_name\":");
             buf_append(out, json_raw(&json, name));
-            buf_printf(out, ",\"type\":\"%s\",\"value\":", type);
+            buf_append_string(out, ",\"type\":\"");
+            for (size_t i = 0; type[i] != '\0'; i++) {
+                buf_append_char(out, (char)(type[i] | 0x20)); /* as the guide writes them */
+            }
+            buf_append_string(out, "\",\"value\":");
             json_write_string(out, text);
             buf_append_char(out, '}');
             first = false;
@@ -170,8 +174,8 @@ static void
 write_one(struct buf *out, struct bytes key, const struct rule_output *output,
           bool is_text_expected, bool is_list, struct arena *arena, bool *partly)
 {
-    *partly = false;
-    if (bytes_equal(key, BYTES("timestream"))) {
+    *partly = bytes_equal(key, BYTES("timestream"));
+    if (*partly) {
         write_measures(out, output->payload, arena);
     } else if (bytes_equal(key, BYTES("dynamoDB"))) {
         write_item(out, output, arena);

@@ -8,7 +8,8 @@
  *   timestream        [{"measure_name", "type", "value"}, ...]
  *   dynamoDB(v2)      the item
  *   others            a string: the payload; with batchMode a list, of strings or values;
- *                     an object: some of the parameters, filled in, and "payload"
+ *                     an object: some of the parameters, filled in, and "payload"; or the
+ *                     payload alone
  */
 #ifndef HEADGATE_TESTS_VECTORS_ACTION_H
 #define HEADGATE_TESTS_VECTORS_ACTION_H

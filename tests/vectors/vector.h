@@ -22,7 +22,7 @@ uint32_t member(const struct vector *vector, const char *name);
 /* Whether the node is {"name": ...} and nothing else. */
 bool is_marked(const struct json *json, uint32_t node, const char *name);
 
-/* PARTLY: members that are not expected do not count. NEARLY: 1e-14. CLOSELY: 1e-9. */
+/* PARTLY: members that are not expected do not count, and "5" is 5. NEARLY: 1e-14. CLOSELY: 1e-9. */
 enum comparing { BY_VALUE, BY_TEXT, NEARLY, CLOSELY, PARTLY };
 
 bool nodes_equal(const struct json *a, uint32_t x, const struct json *b, uint32_t y,
