@@ -265,6 +265,32 @@ append_upper(struct buf *out, struct bytes word)
     }
 }
 
+/* ARRAY<INT>, ROW<x INT, y STRING>: copied as it stands, blanks made one. */
+static bool
+read_type_parameters(struct parser *parser, struct buf *type)
+{
+    int depth = 0;
+    if (!parser_at(parser, TOKEN_LESS)) {
+        return true;
+    }
+    do {
+        const struct token *token = parser_peek(parser, 0);
+        if (token->kind == TOKEN_END || token->kind == TOKEN_SEMICOLON) {
+            parser_fail_expected(parser, "'>'", NULL);
+            return false;
+        }
+        depth += (token->kind == TOKEN_LESS) - (token->kind == TOKEN_GREATER);
+        bool word = token->kind == TOKEN_NAME || token->kind == TOKEN_BACKQUOTED ||
+                    token->kind == TOKEN_NUMBER;
+        struct span span = token_span(token);
+        buf_append(type, word ? text_of(parser, token)
+                              : bytes_slice(parser->source.text, span.start, span.end));
+        buf_append_string(type, word ? " " : "");
+        parser_next(parser);
+    } while (depth > 0);
+    return true;
+}
+
 /* DOUBLE PRECISION, TIMESTAMP(3) WITH LOCAL TIME ZONE, WITHOUT TIME ZONE */
 static bool
 read_type_tail(struct parser *parser, struct buf *type)
@@ -299,7 +325,8 @@ parser_expect_type(struct parser *parser, struct bytes *out)
     }
     struct buf type = {0};
     append_upper(&type, text_of(parser, parser_next(parser)));
-    bool ok = read_type_arguments(parser, &type) && read_type_tail(parser, &type);
+    bool ok = (parser->dialect != DIALECT_STREAM || read_type_parameters(parser, &type)) &&
+              read_type_arguments(parser, &type) && read_type_tail(parser, &type);
     if (ok) {
         *out = arena_copy(parser->arena, buf_bytes(&type));
     }

@@ -127,6 +127,36 @@ parser_accept_argument_word(struct parser *parser)
 
 /* ---- window table functions ---- */
 
+/* PARTITION BY a, b: up to the comma before the next argument of the window's function. */
+static bool
+parse_window_partition(struct parser *parser, struct window_call *window)
+{
+    struct expr **items = NULL;
+    if (!parser_accept_keyword(parser, KEYWORD_PARTITION)) {
+        return true;
+    }
+    if (!parser_expect_keyword(parser, KEYWORD_BY)) {
+        return false;
+    }
+    for (;;) {
+        struct expr *item = parse_expr(parser);
+        if (item == NULL) {
+            return false;
+        }
+        items = parser_grow(parser, items, window->partition_count, sizeof *items);
+        items[window->partition_count++] = item;
+        window->partition_by = items;
+        bool more = parser_at(parser, TOKEN_COMMA) &&
+                    parser_peek(parser, 1)->keyword != KEYWORD_DESCRIPTOR &&
+                    parser_peek(parser, 1)->keyword != KEYWORD_INTERVAL &&
+                    parser_peek(parser, 2)->kind != TOKEN_ARROW;
+        if (!more) {
+            return true;
+        }
+        parser_next(parser);
+    }
+}
+
 static bool
 parse_window_table(struct parser *parser, struct window_call *window)
 {
@@ -148,7 +178,7 @@ parse_window_table(struct parser *parser, struct window_call *window)
         }
     }
     table->span = parser_span_from(parser, first);
-    return parse_partition_by(parser, &window->partition_by, &window->partition_count);
+    return parse_window_partition(parser, window);
 }
 
 static bool

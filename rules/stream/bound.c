@@ -84,8 +84,10 @@ fire_until(struct bound_op *bound, struct stream_run *run, int64_t ms)
         }
         group_free_all(&plan->group, &window->groups, run);
     }
-    bound->count -= fired;
-    memmove(bound->windows, bound->windows + fired, bound->count * sizeof *bound->windows);
+    if (fired > 0) {
+        bound->count -= fired;
+        memmove(bound->windows, bound->windows + fired, bound->count * sizeof *bound->windows);
+    }
     bound->fired_ms = ms > bound->fired_ms ? ms : bound->fired_ms;
 }
 

@@ -90,6 +90,7 @@ stream_column_node(struct stream_compiler *compiler, const struct stream_schema 
     node->column = (uint32_t)column;
     node->attribute = schema->columns[column].attribute;
     node->bound = schema->columns[column].bound;
+    node->nested = schema->columns[column].nested;
     return node;
 }
 
@@ -167,24 +168,77 @@ unknown_column(struct stream_compiler *compiler, const struct stream_schema *sch
     return NULL;
 }
 
+/* r.x of a ROW, a[1] of an ARRAY (from 1), m['k'] of a MAP: `extra` is the name, or NULL. */
 static void
-eval_json_member(const struct stream_node *node, struct stream_context *context,
-                 struct stream_value *out)
+eval_nested(const struct stream_node *node, struct stream_context *context,
+            struct stream_value *out)
 {
-    struct stream_value value;
+    struct stream_value value, index = {0};
     struct json json;
     struct json_error error;
     const struct bytes *name = node->extra;
     stream_eval(node->args[0], context, &value);
-    *out = stream_null();
-    if (!value.is_null &&
-        json_parse(&json, value.text, JSON_DEPTH_MAX_DEFAULT, context->arena, &error) &&
-        json.nodes[0].kind == JSON_OBJECT) {
-        uint32_t member = json_member(&json, 0, *name);
-        if (member != 0 && json.nodes[member].kind != JSON_NULL) {
-            *out = (struct stream_value){.text = json_raw(&json, member)};
-        }
+    if (node->arg_count == 2) {
+        stream_eval(node->args[1], context, &index);
     }
+    *out = stream_null();
+    if (value.is_null || index.is_null ||
+        !json_parse(&json, value.text, JSON_DEPTH_MAX_DEFAULT, context->arena, &error)) {
+        return;
+    }
+    uint32_t found = 0;
+    if (json.nodes[0].kind == JSON_OBJECT) {
+        found = json_member(&json, 0, name != NULL ? *name : index.text);
+    } else if (json.nodes[0].kind == JSON_ARRAY && name == NULL && index.integer > 0 &&
+               index.integer <= json.nodes[0].count) {
+        found = json_element(&json, 0, (uint32_t)index.integer - 1);
+    }
+    if (found != 0 && !stream_value_read(out, node->type, &json, found, context->arena)) {
+        context->failure = "a value inside of a row or array has another type";
+        *out = stream_null();
+    }
+}
+
+static const struct stream_node *
+nested_node(struct stream_compiler *compiler, const struct stream_node *base,
+            const struct stream_node *index, struct bytes name, struct bytes type)
+{
+    const struct stream_node *args[] = {base, index};
+    struct stream_type parsed;
+    if (type.size == 0 || !stream_type_parse(type, &parsed)) {
+        parsed = stream_type_of(STREAM_JSON);
+    }
+    struct stream_node *node = stream_new_node(compiler, eval_nested, parsed, args,
+                                               index == NULL ? 1 : 2);
+    node->nested = arena_copy(compiler->arena, type);
+    if (index == NULL) {
+        struct bytes *kept = arena_new(compiler->arena, struct bytes);
+        *kept = arena_copy(compiler->arena, name);
+        node->extra = kept;
+    }
+    return node;
+}
+
+/* a[1], m['key'] */
+static const struct stream_node *
+compile_index(struct stream_compiler *compiler, const struct stream_scope *scope,
+              const struct expr *expr)
+{
+    const struct stream_node *base = stream_compile(compiler, scope, expr->items[0]);
+    const struct stream_node *index = base == NULL ? NULL
+                                                   : stream_compile(compiler, scope,
+                                                                    expr->items[1]);
+    if (index == NULL) {
+        return NULL;
+    }
+    bool map = bytes_equal_nocase(bytes_slice(base->nested, 0, 3), BYTES("MAP"));
+    index = stream_cast_node(compiler, index,
+                             stream_type_of(map ? STREAM_STRING : STREAM_INTEGER));
+    if (base->type.kind != STREAM_JSON || index == NULL) {
+        return stream_fail(compiler, expr->span,
+                           "[...] takes an element of an ARRAY (from 1) or a MAP");
+    }
+    return nested_node(compiler, base, index, BYTES(""), stream_type_of_element(base->nested));
 }
 
 static const struct stream_node *
@@ -210,12 +264,8 @@ compile_name(struct stream_compiler *compiler, const struct stream_scope *scope,
         if (base->type.kind != STREAM_JSON) {
             return unknown_column(compiler, scope->schema, expr);
         }
-        struct stream_node *node = stream_new_node(compiler, eval_json_member,
-                                            stream_type_of(STREAM_JSON), &base, 1);
-        struct bytes *name = arena_new(compiler->arena, struct bytes);
-        *name = arena_copy(compiler->arena, expr->text);
-        node->extra = name;
-        return node;
+        return nested_node(compiler, base, NULL, expr->text,
+                           stream_type_of_field(base->nested, expr->text));
     }
     return unknown_column(compiler, scope->schema, expr);
 }
@@ -445,6 +495,8 @@ stream_compile(struct stream_compiler *compiler, const struct stream_scope *scop
     case EXPR_NAME:
     case EXPR_MEMBER:
         return compile_name(compiler, scope, expr);
+    case EXPR_INDEX:
+        return compile_index(compiler, scope, expr);
     case EXPR_UNARY:
         return stream_compile_unary(compiler, scope, expr);
     case EXPR_BINARY:

@@ -23,6 +23,7 @@ struct stream_column {
     struct bytes name;
     struct bytes relation; /* the alias that may stand before it; empty: none */
     struct stream_type type;
+    struct bytes nested; /* STREAM_JSON: the type as declared, ROW<x INT>; empty: not known */
     enum stream_attribute attribute;
     enum stream_bound bound;
     bool is_hidden; /* not part of '*': ROWTIME of Kinesis Analytics */
@@ -53,6 +54,7 @@ struct stream_node {
     struct stream_type type;
     enum stream_attribute attribute; /* a bare column that still is one */
     enum stream_bound bound;         /* the same */
+    struct bytes nested;             /* the same */
     bool is_constant;
     uint8_t op;                      /* enum expr_op, or the function's own */
     uint32_t column;

@@ -204,44 +204,72 @@ stream_fn_time_add(const struct stream_call *call, struct stream_value *out)
     *out = stream_integer(stream_instant_ms(zone_of(call, 2), result));
 }
 
-void
-stream_fn_extract(const struct stream_call *call, struct stream_value *out)
+static int64_t
+part_of(int64_t time, enum stream_unit unit)
 {
-    enum stream_unit unit = (enum stream_unit)call->args[0].integer;
-    int64_t time = local_time(call, 1), day = stream_floor_divide(time, 86400000);
+    int64_t day = stream_floor_divide(time, 86400000);
     int64_t rest = time - day * 86400000;
     struct calendar_date date = calendar_date_of(day);
     switch (unit) {
     case UNIT_MILLISECOND:
-        *out = stream_integer(rest % 60000);
-        return;
+        return rest % 60000;
     case UNIT_SECOND:
-        *out = stream_integer(rest / 1000 % 60);
-        return;
+        return rest / 1000 % 60;
     case UNIT_MINUTE:
-        *out = stream_integer(rest / 60000 % 60);
-        return;
+        return rest / 60000 % 60;
     case UNIT_HOUR:
-        *out = stream_integer(rest / 3600000);
-        return;
+        return rest / 3600000;
     case UNIT_DAY:
-        *out = stream_integer(date.day);
-        return;
+        return date.day;
     case UNIT_MONTH:
-        *out = stream_integer(date.month);
-        return;
+        return date.month;
     case UNIT_QUARTER:
-        *out = stream_integer((date.month + 2) / 3);
-        return;
+        return (date.month + 2) / 3;
     case UNIT_YEAR:
-        *out = stream_integer(date.year);
-        return;
+        return date.year;
     case UNIT_WEEK: { /* ISO 8601: of the year that the week's Thursday is in */
         int64_t thursday = stream_floor_divide(day + 3, 7) * 7;
         struct calendar_date first = {calendar_date_of(thursday).year, 1, 1};
-        *out = stream_integer((thursday - calendar_days(first)) / 7 + 1);
-        return;
+        return (thursday - calendar_days(first)) / 7 + 1;
     }
     }
+    never("all units are listed");
+}
+
+void
+stream_fn_extract(const struct stream_call *call, struct stream_value *out)
+{
+    *out = stream_integer(part_of(local_time(call, 1), (enum stream_unit)call->args[0].integer));
+}
+
+#define PART_FUNCTION(name, unit)                                        \
+    void name(const struct stream_call *call, struct stream_value *out) \
+    {                                                                    \
+        *out = stream_integer(part_of(local_time(call, 0), (unit)));     \
+    }
+PART_FUNCTION(stream_fn_year, UNIT_YEAR)
+PART_FUNCTION(stream_fn_quarter, UNIT_QUARTER)
+PART_FUNCTION(stream_fn_month, UNIT_MONTH)
+PART_FUNCTION(stream_fn_week, UNIT_WEEK)
+PART_FUNCTION(stream_fn_day_of_month, UNIT_DAY)
+PART_FUNCTION(stream_fn_hour, UNIT_HOUR)
+PART_FUNCTION(stream_fn_minute, UNIT_MINUTE)
+PART_FUNCTION(stream_fn_second, UNIT_SECOND)
+#undef PART_FUNCTION
+
+void
+stream_fn_day_of_year(const struct stream_call *call, struct stream_value *out)
+{
+    int64_t day = stream_floor_divide(local_time(call, 0), 86400000);
+    struct calendar_date first = {calendar_date_of(day).year, 1, 1};
+    *out = stream_integer(day - calendar_days(first) + 1);
+}
+
+/* 1970-01-01 was a Thursday. */
+void
+stream_fn_day_of_week(const struct stream_call *call, struct stream_value *out)
+{
+    int64_t day = stream_floor_divide(local_time(call, 0), 86400000) + 4;
+    *out = stream_integer(day - stream_floor_divide(day, 7) * 7 + 1);
 }
 

@@ -121,6 +121,7 @@ read_columns(struct planner *planner, const struct statement *statement,
         const struct column *column = &statement->columns[i];
         columns[i].name = arena_copy(compiler->arena, column->name);
         sources[i].name = columns[i].name;
+        columns[i].nested = arena_copy(compiler->arena, column->type);
         sources[i].is_physical = column->computed == NULL && !column->metadata;
         if (column->computed == NULL && !stream_type_parse(column->type, &columns[i].type)) {
             stream_fail(compiler, column->span, "unknown type '%.*s'", BYTES_ARG(column->type));

@@ -1,5 +1,7 @@
 /*
- * JOIN: two tables with event times, whose condition bounds the distance of those times.
+ * JOIN with a table as it is now (FOR SYSTEM_TIME AS OF), and JOIN of two streams.
+ *
+ * Of two streams: two tables with event times, whose condition bounds the distance of those times.
  *
  *   FROM a JOIN b ON a.k = b.k AND b.t BETWEEN a.t - INTERVAL '1' MINUTE AND a.t
  *
@@ -7,6 +9,7 @@
  * comparisons of the two times become bounds, the rest is asked of each pair.
  */
 #include "join.h"
+#include "lookup.h"
 #include "plan.h"
 
 enum { CONJUNCTS_MAX = 100 };
@@ -296,6 +299,104 @@ plan_one(struct planner *planner, const struct join *join, struct from *left,
                    : NULL;
 }
 
+/* ---- lookup ---- */
+
+/* The columns of the table that is asked, named by its alias. */
+static bool
+lookup_side(struct planner *planner, const struct join *join, struct from *out,
+            const struct relation_entry **entry)
+{
+    const struct source *source = join->right;
+    struct bytes name = source->kind == SOURCE_TABLE
+                                ? source->name.items[source->name.count - 1]
+                                : BYTES("");
+    *entry = plan_find(planner, name);
+    if (*entry == NULL || (*entry)->statement->kind != STATEMENT_CREATE_TABLE) {
+        stream_fail(&planner->compiler, source->span,
+                    "FOR SYSTEM_TIME AS OF needs a declared table");
+        return false;
+    }
+    /* Planned for its columns only: nothing is read from it as a stream. */
+    size_t ops = planner->op_count, sources = planner->source_count;
+    bool planned = plan_source(planner, source, out);
+    planner->op_count = ops;
+    planner->source_count = sources;
+    return planned;
+}
+
+static bool
+set_lookup_keys(struct joining *joining, struct lookup_plan *plan)
+{
+    struct stream_compiler *compiler = &joining->planner->compiler;
+    const struct stream_scope scope = {.schema = &joining->sides[0]};
+    const struct stream_node **keys = arena_new_array(
+            compiler->arena, const struct stream_node *, joining->key_count);
+    struct bytes *names = arena_new_array(compiler->arena, struct bytes, joining->key_count);
+    for (size_t i = 0; i < joining->key_count; i++) {
+        bool ambiguous;
+        size_t column = stream_find_column(&joining->sides[1], joining->keys[1][i], &ambiguous);
+        if (column == SIZE_MAX) {
+            stream_fail(compiler, joining->keys[1][i]->span,
+                        "the table's side of a lookup must be one of its columns");
+            return false;
+        }
+        struct buf name = {.arena = compiler->arena};
+        json_write_string(&name, joining->sides[1].columns[column].name);
+        buf_append_char(&name, ':');
+        names[i] = buf_bytes(&name);
+        keys[i] = stream_compile(compiler, &scope, joining->keys[0][i]);
+        keys[i] = keys[i] == NULL ? NULL
+                                  : stream_cast_node(compiler, keys[i],
+                                                     joining->sides[1].columns[column].type);
+        if (keys[i] == NULL) {
+            stream_fail(compiler, joining->keys[0][i]->span,
+                        "the keys of the join are of different types");
+            return false;
+        }
+    }
+    plan->keys = keys;
+    plan->key_names = names;
+    plan->key_count = joining->key_count;
+    return true;
+}
+
+static const struct stream_op_plan *
+plan_lookup(struct planner *planner, const struct join *join, struct from *left)
+{
+    struct from right;
+    const struct relation_entry *entry;
+    if (!lookup_side(planner, join, &right, &entry)) {
+        return NULL;
+    }
+    struct joining *joining = arena_new(planner->scratch, struct joining);
+    *joining = (struct joining){.planner = planner, .span = join->span,
+                                .sides = {left->schema, right.schema},
+                                .both = joined_schema(planner, &left->schema, &right.schema)};
+    if (join->on == NULL || (join->kind != JOIN_INNER && join->kind != JOIN_LEFT)) {
+        return stream_fail(&planner->compiler, join->span, "a lookup is JOIN or LEFT JOIN ... ON");
+    }
+    if (!read_condition(joining, join->on)) {
+        return NULL;
+    }
+    if (joining->key_count == 0) {
+        stream_fail(&planner->compiler, join->on->span, "a lookup needs the table's key");
+        stream_hint(&planner->compiler, "ON stream.id = table.id");
+        return NULL;
+    }
+    struct lookup_plan *plan = plan_new(planner, struct lookup_plan, &stream_lookup_class,
+                                        left->op);
+    plan->op.schema = joining->both;
+    plan->table = entry->table;
+    plan->left_count = left->schema.count;
+    plan->is_left = join->kind == JOIN_LEFT;
+    struct join_plan rest = {0};
+    if (!set_lookup_keys(joining, plan) || !set_rest(joining, &rest)) {
+        return NULL;
+    }
+    plan->rest = rest.rest;
+    return plan_add(planner, &plan->op);
+}
+
 bool
 plan_joins(struct planner *planner, const struct source *first, struct from *from)
 {
@@ -305,15 +406,13 @@ plan_joins(struct planner *planner, const struct source *first, struct from *fro
     for (size_t i = 0; i < first->join_count; i++) {
         struct from right;
         const struct join *join = &first->joins[i];
-        if (join->right->system_time != NULL) {
-            stream_fail(&planner->compiler, join->right->span,
-                        "lookup joins are not supported by this version yet");
+        bool lookup = join->right->system_time != NULL;
+        if (!lookup && (!plan_source(planner, join->right, &right) ||
+                        !plan_pending(planner, &right))) {
             return false;
         }
-        if (!plan_source(planner, join->right, &right) || !plan_pending(planner, &right)) {
-            return false;
-        }
-        from->op = plan_one(planner, join, from, &right);
+        from->op = lookup ? plan_lookup(planner, join, from)
+                          : plan_one(planner, join, from, &right);
         if (from->op == NULL) {
             return false;
         }

@@ -233,6 +233,7 @@ add_item(struct planner *planner, struct items *items, const struct stream_node 
             .type = node->type,
             .attribute = node->attribute,
             .bound = node->bound,
+            .nested = node->nested,
     };
 }
 

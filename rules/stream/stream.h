@@ -77,6 +77,13 @@ struct stream_output {
     void (*row)(void *context, struct bytes json);
     /* A row that could not be used, and why (static text). May be NULL. */
     void (*rejected)(void *context, const char *reason);
+    /*
+     * What a table holds under a key now: `key` is a JSON object of its key columns; `item` a JSON
+     * object, or empty when there is none; both may live in the arena. False: it cannot be asked.
+     * May be NULL: then it never can.
+     */
+    bool (*lookup)(void *context, const struct stream_table *table, struct bytes key,
+                   struct arena *arena, struct bytes *item);
     void *context;
 };
 

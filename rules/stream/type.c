@@ -42,7 +42,8 @@ bool
 stream_type_parse(struct bytes text, struct stream_type *out)
 {
     size_t end = 0;
-    while (end < text.size && text.data[end] != '(' && text.data[end] != ' ') {
+    while (end < text.size && text.data[end] != '(' && text.data[end] != ' ' &&
+           text.data[end] != '<') {
         end++;
     }
     struct bytes name = bytes_slice(text, 0, end), rest;
@@ -51,7 +52,8 @@ stream_type_parse(struct bytes text, struct stream_type *out)
         name = BYTES("TIMESTAMP"); /* without a precision the words stand together */
     }
     int64_t first = -1, second = 0;
-    if (!parse_arguments(bytes_slice(text, end, text.size), &first, &second, &rest)) {
+    bool nested = end < text.size && text.data[end] == '<';
+    if (!nested && !parse_arguments(bytes_slice(text, end, text.size), &first, &second, &rest)) {
         return false;
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -71,6 +73,57 @@ stream_type_parse(struct bytes text, struct stream_type *out)
         }
     }
     return false;
+}
+
+/* The part of "x INT , y ROW < ... >" up to the next comma that is not inside of brackets. */
+static struct bytes
+next_part(struct bytes *rest)
+{
+    int depth = 0;
+    size_t end = 0;
+    while (end < rest->size && (depth > 0 || rest->data[end] != ',')) {
+        char c = rest->data[end++];
+        depth += (c == '<' || c == '(') - (c == '>' || c == ')');
+    }
+    struct bytes part = bytes_trim(bytes_slice(*rest, 0, end));
+    *rest = bytes_slice(*rest, end + 1, rest->size);
+    return part;
+}
+
+/* What stands between the brackets of ARRAY<...>; empty: nothing does. */
+static struct bytes
+inside_of(struct bytes type)
+{
+    size_t start = bytes_find(type, '<');
+    return start < type.size && type.data[type.size - 1] == '>'
+                   ? bytes_slice(type, start + 1, type.size - 1)
+                   : BYTES("");
+}
+
+struct bytes
+stream_type_of_field(struct bytes type, struct bytes name)
+{
+    struct bytes rest = inside_of(bytes_trim(type));
+    if (!bytes_equal_nocase(bytes_slice(type, 0, 3), BYTES("ROW"))) {
+        return BYTES("");
+    }
+    while (rest.size > 0) {
+        struct bytes part = next_part(&rest);
+        size_t blank = bytes_find(part, ' ');
+        if (bytes_equal(bytes_slice(part, 0, blank), name)) {
+            return bytes_trim(bytes_slice(part, blank, part.size));
+        }
+    }
+    return BYTES("");
+}
+
+struct bytes
+stream_type_of_element(struct bytes type)
+{
+    struct bytes rest = inside_of(bytes_trim(type));
+    bool map = bytes_equal_nocase(bytes_slice(type, 0, 3), BYTES("MAP"));
+    struct bytes part = next_part(&rest);
+    return map ? next_part(&rest) : part;
 }
 
 void

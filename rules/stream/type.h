@@ -83,6 +83,11 @@ stream_integer(int64_t integer)
 /* From a type as the parser writes it: "VARCHAR(6)", "TIMESTAMP(3)". False: not known. */
 bool stream_type_parse(struct bytes text, struct stream_type *out);
 
+/* Of "ROW<x INT, y STRING>" the type of a field, of "ARRAY<INT>" and "MAP<STRING, INT>" that of an
+ * element, as text for stream_type_parse(); empty: it does not say. */
+struct bytes stream_type_of_field(struct bytes type, struct bytes name);
+struct bytes stream_type_of_element(struct bytes type);
+
 /* "BIGINT", "TIMESTAMP(3)" */
 void stream_type_print(struct stream_type type, struct buf *out);
 

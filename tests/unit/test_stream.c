@@ -405,6 +405,82 @@ a_snapshot_of_another_program_is_refused(void **state)
     bench_free(b);
 }
 
+/* ---- lookup ---- */
+
+struct lookups {
+    struct buf rows;
+    struct buf keys;
+    bool is_down;
+};
+
+static void
+keep_row(void *context, struct bytes json)
+{
+    struct lookups *lookups = context;
+    buf_append(&lookups->rows, json);
+    buf_append_char(&lookups->rows, '\n');
+}
+
+static bool
+look_up(void *context, const struct stream_table *table, struct bytes key, struct arena *arena,
+        struct bytes *item)
+{
+    struct lookups *lookups = context;
+    assert_bytes(table->name, "d");
+    buf_append(&lookups->keys, key);
+    *item = bytes_equal_string(key, "{\"id\":\"a\"}") ? BYTES("{\"id\":\"a\",\"name\":\"Ada\"}")
+                                                     : BYTES("");
+    return !lookups->is_down;
+}
+
+static void
+run_lookup(struct lookups *lookups, const char *kind, const char *payload,
+           struct stream_stats *stats)
+{
+    struct stream_script *script;
+    struct diag_list diags = {0};
+    struct buf sql = {0};
+    buf_printf(&sql,
+               "CREATE TABLE s (id STRING, v INT, pt AS PROCTIME()) WITH ('connector'='mqtt');"
+               "CREATE TABLE d (id STRING, name STRING) WITH ('connector'='dynamodb');"
+               "SELECT s.v, d.name FROM s %s JOIN d FOR SYSTEM_TIME AS OF s.pt AS d ON s.id = d.id;",
+               kind);
+    assert_true(stream_script_parse(&script, BYTES("test"), buf_bytes(&sql), true, NULL, &diags));
+    assert_int_equal(stream_program_source_count(script->programs[0]), 1);
+    const struct stream_output output = {
+            .row = keep_row, .lookup = look_up, .context = lookups};
+    const struct stream_message message = {.payload = bytes_of_string(payload), .time_ms = 1};
+    struct stream_run *run = stream_run_new(script->programs[0], &output);
+    stream_run_message(run, 0, &message);
+    stream_run_stats(run, stats);
+    stream_run_free(run);
+    stream_script_free(script);
+    diag_list_fini(&diags);
+    buf_fini(&sql);
+}
+
+static void
+a_lookup_joins_a_row_with_what_the_table_holds(void **state)
+{
+    struct lookups lookups = {0};
+    struct stream_stats stats;
+    run_lookup(&lookups, "", "{\"id\":\"a\",\"v\":1}", &stats);
+    run_lookup(&lookups, "", "{\"id\":\"b\",\"v\":2}", &stats);
+    run_lookup(&lookups, "LEFT", "{\"id\":\"b\",\"v\":3}", &stats);
+    run_lookup(&lookups, "LEFT", "{\"v\":4}", &stats);
+    assert_int_equal(stats.failed, 0);
+    assert_string_equal(buf_string(&lookups.rows), "{\"v\":1,\"name\":\"Ada\"}\n"
+                                                   "{\"v\":3,\"name\":null}\n"
+                                                   "{\"v\":4,\"name\":null}\n");
+    assert_string_equal(buf_string(&lookups.keys),
+                        "{\"id\":\"a\"}{\"id\":\"b\"}{\"id\":\"b\"}");
+    lookups.is_down = true;
+    run_lookup(&lookups, "LEFT", "{\"id\":\"a\",\"v\":5}", &stats);
+    assert_int_equal(stats.failed, 1);
+    buf_fini(&lookups.rows);
+    buf_fini(&lookups.keys);
+}
+
 int
 main(void)
 {
@@ -414,6 +490,7 @@ main(void)
             cmocka_unit_test(cumulating_windows_hold_what_their_definition_says),
             cmocka_unit_test(sessions_hold_what_their_definition_says),
             cmocka_unit_test(a_snapshot_of_another_program_is_refused),
+            cmocka_unit_test(a_lookup_joins_a_row_with_what_the_table_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
