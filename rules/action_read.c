@@ -79,10 +79,7 @@ fail_kind(struct reading *reading, uint32_t node, const struct action_parameter 
 {
     fail(reading, node, parameter, "is %s, expected %s",
          document_kind_name(reading->document, node), wanted);
-    if (reading->document->pascal && kind_of(reading, node) == JSON_OBJECT) {
-        document_hint(reading->document,
-                      "functions of CloudFormation are not evaluated here: write the value");
-    }
+    document_hint_functions(reading->document, node);
     return false;
 }
 

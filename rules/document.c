@@ -102,6 +102,15 @@ document_kind_name(const struct document *document, uint32_t node)
 }
 
 void
+document_hint_functions(struct document *document, uint32_t node)
+{
+    if (document->pascal && document->json.nodes[node].kind == JSON_OBJECT) {
+        document_hint(document,
+                      "functions of CloudFormation are not evaluated here: write the value");
+    }
+}
+
+void
 document_enter(struct document *document, struct bytes text, uint32_t node)
 {
     struct compiler *compiler = &document->loader->compiler;
@@ -174,6 +183,7 @@ expect(struct document *document, uint32_t node, enum json_kind kind, const char
     }
     document_report(document, DIAG_ERROR, node, "%s is %s, expected %s", what,
                     document_kind_name(document, node), wanted);
+    document_hint_functions(document, node);
     return false;
 }
 

@@ -33,6 +33,9 @@ struct bytes document_text(struct document *document, uint32_t node);
 /* "object", "list", "string", ...: what a value is, for messages. */
 const char *document_kind_name(const struct document *document, uint32_t node);
 
+/* The hint for an object in the place of a value, as CloudFormation's functions are. */
+void document_hint_functions(struct document *document, uint32_t node);
+
 /* What is compiled until document_leave() is the content of this string. */
 void document_enter(struct document *document, struct bytes text, uint32_t node);
 void document_leave(struct document *document);

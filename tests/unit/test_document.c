@@ -217,6 +217,20 @@ actions_are_checked(void **state)
 }
 
 static void
+functions_of_cloudformation_are_told(void **state)
+{
+    SAYS("{\"Sql\":{\"Fn::Sub\":\"SELECT *\"},\"Actions\":[{\"Lambda\":{\"FunctionArn\":"
+         "{\"Fn::GetAtt\":[\"F\",\"Arn\"]}}}]}",
+         false,
+         "the SQL is an object, expected a string\n"
+         "  {\"Sql\":{\"Fn::Sub\":\"SELECT *\"},\"Actions\":[{\"Lambda\":{\"FunctionArn\":"
+         "{\"Fn::GetAtt\":[\"F\",\"Arn\"]}}}]}\n"
+         "         ^\n"
+         "  hint: functions of CloudFormation are not evaluated here: write the value",
+         "lambda: 'FunctionArn' is an object, expected a string");
+}
+
+static void
 a_name_has_128_characters_at_most(void **state)
 {
     struct buf text = {0};
@@ -358,6 +372,7 @@ main(void)
             cmocka_unit_test(errors_are_told_at_their_place_in_the_document),
             cmocka_unit_test(members_are_checked),
             cmocka_unit_test(actions_are_checked),
+            cmocka_unit_test(functions_of_cloudformation_are_told),
             cmocka_unit_test(a_name_has_128_characters_at_most),
             cmocka_unit_test(a_rule_has_ten_actions_at_most),
             cmocka_unit_test(tables_of_actions_are_implied),
