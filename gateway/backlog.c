@@ -17,7 +17,8 @@
  * seen a higher one.
  *
  * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
- * stream, rule, source | varint hops | counted params. Its topic is the target.
+ * stream, rule, source | varint hops | counted params, original, rejection | u8 flags: 1 made by an
+ * error action. Its topic is the target. A rejection that is not empty came with the push.
  */
 #define _GNU_SOURCE
 #include "backlog.h"
@@ -51,11 +52,11 @@ static size_t
 record_size(const struct sink_record *record)
 {
     return record->stream.size + record->rule.size + record->target.size + record->source.size +
-           record->params.size + record->payload.size;
+           record->params.size + record->payload.size + record->original.size;
 }
 
 static struct waiting *
-waiting_new(const struct sink_record *record, int64_t now_us)
+waiting_new(const struct sink_record *record, struct bytes rejection, int64_t now_us)
 {
     size_t size = record_size(record);
     struct waiting *waiting = mem_alloc(sizeof *waiting + size);
@@ -68,6 +69,8 @@ waiting_new(const struct sink_record *record, int64_t now_us)
     waiting->record.source = store_bytes(&at, record->source);
     waiting->record.params = store_bytes(&at, record->params);
     waiting->record.payload = store_bytes(&at, record->payload);
+    waiting->record.original = store_bytes(&at, record->original);
+    waiting->rejection = rejection.size == 0 ? NULL : bytes_to_string(rejection);
     return waiting;
 }
 
@@ -142,8 +145,8 @@ waiting_list_free(struct waiting_list *list)
 /* ---- the log ---- */
 
 static bool
-log_record(struct backlog *backlog, const struct sink_record *record, struct record *out,
-           struct diag_list *diags)
+log_record(struct backlog *backlog, const struct sink_record *record, struct bytes rejection,
+           struct record *out, struct diag_list *diags)
 {
     struct buf props = {0};
     wire_put_u64(&props, record->id.position);
@@ -154,6 +157,9 @@ log_record(struct backlog *backlog, const struct sink_record *record, struct rec
     wire_put_bytes(&props, record->source);
     wire_put_varint(&props, record->hops);
     wire_put_bytes(&props, record->params);
+    wire_put_bytes(&props, record->original);
+    wire_put_bytes(&props, rejection);
+    wire_put_u8(&props, record->is_error_action);
     *out = (struct record){
             .time_us = backlog->os->wall_us(backlog->os),
             .topic = record->target,
@@ -167,7 +173,7 @@ log_record(struct backlog *backlog, const struct sink_record *record, struct rec
 }
 
 static bool
-decode_record(const struct record *record, struct sink_record *out)
+decode_record(const struct record *record, struct sink_record *out, struct bytes *rejection)
 {
     struct wire_reader reader = wire_reader(record->props);
     *out = (struct sink_record){.target = record->topic, .payload = record->payload};
@@ -179,7 +185,16 @@ decode_record(const struct record *record, struct sink_record *out)
     out->source = wire_get_bytes(&reader);
     out->hops = (unsigned)wire_get_varint(&reader);
     out->params = wire_get_bytes(&reader);
+    out->original = wire_get_bytes(&reader);
+    *rejection = wire_get_bytes(&reader);
+    out->is_error_action = wire_get_u8(&reader) != 0;
     return wire_at_end(&reader);
+}
+
+static struct bytes
+rejection_of(const struct waiting *waiting)
+{
+    return waiting->rejection == NULL ? BYTES("") : bytes_of_string(waiting->rejection);
 }
 
 static bool
@@ -188,7 +203,7 @@ log_front(struct backlog *backlog, struct diag_list *diags)
     while (backlog->unlogged != NULL) {
         struct waiting *waiting = backlog->unlogged;
         struct record record;
-        if (!log_record(backlog, &waiting->record, &record, diags)) {
+        if (!log_record(backlog, &waiting->record, rejection_of(waiting), &record, diags)) {
             return false;
         }
         waiting->log_position = record.position;
@@ -200,10 +215,10 @@ log_front(struct backlog *backlog, struct diag_list *diags)
 
 static bool
 log_to_disk_run(struct backlog *backlog, const struct sink_record *record,
-                struct diag_list *diags)
+                struct bytes rejection, struct diag_list *diags)
 {
     struct record logged;
-    if (!log_record(backlog, record, &logged, diags)) {
+    if (!log_record(backlog, record, rejection, &logged, diags)) {
         return false;
     }
     if (!backlog->is_spilled) {
@@ -219,7 +234,7 @@ log_rear(struct backlog *backlog, struct diag_list *diags)
 {
     while (backlog->rear.first != NULL) {
         struct waiting *waiting = backlog->rear.first;
-        if (!log_to_disk_run(backlog, &waiting->record, diags)) {
+        if (!log_to_disk_run(backlog, &waiting->record, rejection_of(waiting), diags)) {
             return false;
         }
         list_remove(&backlog->rear, waiting);
@@ -284,9 +299,10 @@ backlog_close(struct backlog *backlog)
 }
 
 static void
-keep_in_memory(struct backlog *backlog, struct waiting_list *list, const struct sink_record *record)
+keep_in_memory(struct backlog *backlog, struct waiting_list *list,
+               const struct sink_record *record, struct bytes rejection)
 {
-    struct waiting *waiting = waiting_new(record, backlog->os->mono_us(backlog->os));
+    struct waiting *waiting = waiting_new(record, rejection, backlog->os->mono_us(backlog->os));
     list_append(list, waiting);
     if (list == &backlog->front && backlog->unlogged == NULL) {
         backlog->unlogged = waiting;
@@ -294,14 +310,15 @@ keep_in_memory(struct backlog *backlog, struct waiting_list *list, const struct 
 }
 
 static bool
-spill(struct backlog *backlog, const struct sink_record *record, struct diag_list *diags)
+spill(struct backlog *backlog, const struct sink_record *record, struct bytes rejection,
+      struct diag_list *diags)
 {
     int64_t now_us = backlog->os->mono_us(backlog->os);
     if (now_us < backlog->spill_again_us) {
         return false;
     }
     if (log_front(backlog, diags) && log_rear(backlog, diags) &&
-        log_to_disk_run(backlog, record, diags)) {
+        log_to_disk_run(backlog, record, rejection, diags)) {
         return true;
     }
     backlog->spill_again_us = now_us + SPILL_PAUSE_US;
@@ -309,20 +326,22 @@ spill(struct backlog *backlog, const struct sink_record *record, struct diag_lis
 }
 
 bool
-backlog_push(struct backlog *backlog, const struct sink_record *record, struct diag_list *diags)
+backlog_push(struct backlog *backlog, const struct sink_record *record, struct bytes rejection,
+             struct diag_list *diags)
 {
     check(record_size(record) <= OUTBOX_RECORD_BYTES_MAX);
     check(backlog->is_spilled ? backlog->unlogged == NULL : backlog->rear.count == 0);
     size_t bytes = backlog->front.bytes + sizeof(struct waiting) + record_size(record);
     if (!backlog->is_spilled &&
         (bytes <= backlog->memory_max_bytes || backlog->front.count == 0)) {
-        keep_in_memory(backlog, &backlog->front, record);
+        keep_in_memory(backlog, &backlog->front, record, rejection);
         return true;
     }
-    if (spill(backlog, record, diags)) {
+    if (spill(backlog, record, rejection, diags)) {
         return true;
     }
-    keep_in_memory(backlog, backlog->is_spilled ? &backlog->rear : &backlog->front, record);
+    keep_in_memory(backlog, backlog->is_spilled ? &backlog->rear : &backlog->front, record,
+                   rejection);
     return false;
 }
 
@@ -379,8 +398,9 @@ backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_
         struct record record;
         struct sink_record found;
         enum journal_read result = journal_reader_next(backlog->reader, limit, &record, diags);
-        if (result == JOURNAL_RECORD && decode_record(&record, &found)) {
-            struct waiting *waiting = waiting_new(&found, now_us);
+        struct bytes rejection;
+        if (result == JOURNAL_RECORD && decode_record(&record, &found, &rejection)) {
+            struct waiting *waiting = waiting_new(&found, rejection, now_us);
             waiting->log_position = record.position;
             list_append(out, waiting);
         } else if (result == JOURNAL_ERROR) {

@@ -21,10 +21,10 @@ struct waiting {
     uint64_t log_position; /* in the backlog log; 0: not there */
     uint64_t log_index;    /* the how-manieth record of the log; with log_position only */
     int64_t pushed_us;     /* monotonic; for lingering */
+    char *rejection; /* the reason; its dead letter is not written yet. Set under the lock */
     /* the sink's thread's alone: */
     unsigned attempts;
     int64_t first_attempt_us;
-    char *rejection; /* the reason; its dead letter is not written yet */
     bool is_settled; /* delivered, or its dead letter is written */
     char bytes[];
 };
@@ -60,9 +60,12 @@ bool backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
                   struct diag_list *diags) MUST_CHECK;
 void backlog_close(struct backlog *backlog);
 
-/* Copies the record. False: it waits, but only above the memory limit (the disk failed: diags). */
+/*
+ * Copies the record; `rejection` is empty, or why it need not be tried. False: it waits, but only
+ * above the memory limit (the disk failed: diags).
+ */
 bool backlog_push(struct backlog *backlog, const struct sink_record *record,
-                  struct diag_list *diags) MUST_CHECK;
+                  struct bytes rejection, struct diag_list *diags) MUST_CHECK;
 
 /* Every record is in the log; not yet synced. */
 bool backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_list *diags)

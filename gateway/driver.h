@@ -58,6 +58,9 @@ struct sink_record {
      */
     struct bytes params;
     struct bytes payload; /* JSON text, or raw bytes where the rule passes bytes through */
+    /* For the gateway alone: */
+    struct bytes original;  /* what the rule's error action needs (failure.h); empty: it has none */
+    bool is_error_action;   /* made by an error action: what it meets is told to nobody else */
 };
 
 enum verdict {

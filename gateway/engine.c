@@ -36,8 +36,15 @@ enum {
 static uint64_t
 input_tail(const struct engine *engine, const struct input *input)
 {
-    return input->sink == NULL ? engine->options.source.tail(engine->options.source.context)
-                               : journal_tail(input->sink->stream);
+    switch (input->kind) {
+    case INPUT_MESSAGES:
+        return engine->options.source.tail(engine->options.source.context);
+    case INPUT_STREAM:
+        return journal_tail(input->sink->stream);
+    case INPUT_FAILURES:
+        return failure_log_tail(engine->failures);
+    }
+    never("input kind");
 }
 
 static void
@@ -139,7 +146,7 @@ process_input(struct engine *engine, struct input *input)
     engine->moved |= records > 0;
     pthread_mutex_lock(&engine->lock);
     engine->stats.records += records;
-    if (input->sink == NULL) {
+    if (input->kind == INPUT_MESSAGES) {
         engine->stats.position = input->position;
     }
     pthread_mutex_unlock(&engine->lock);
@@ -157,12 +164,12 @@ input_free(struct input *input)
 }
 
 static struct input *
-add_input(struct engine *engine, const char *stream, const char *dir, struct sink *sink)
+add_input(struct engine *engine, enum input_kind kind, const char *stream, const char *dir)
 {
     struct input *input = mem_new(struct input);
+    input->kind = kind;
     input->stream = bytes_to_string(bytes_of_string(stream));
     input->dir = bytes_to_string(bytes_of_string(dir));
-    input->sink = sink;
     input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
     input->position = committed_position(&engine->committed, bytes_of_string(stream));
     engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
@@ -182,19 +189,20 @@ find_input(struct engine *engine, const struct sink *sink)
     return NULL;
 }
 
-/* The inputs of a generation: received messages, and the stream of each function. */
+/* The inputs of a generation: received messages, failures, and the stream of each function. */
 static void
 adopt_inputs(struct engine *engine, const struct generation *generation)
 {
     for (size_t i = 0; i < engine->input_count; i++) {
-        engine->inputs[i]->wanted = engine->inputs[i]->sink == NULL;
+        engine->inputs[i]->wanted = engine->inputs[i]->kind != INPUT_STREAM;
     }
     for (size_t i = 0; i < generation->sink_count; i++) {
         struct sink *sink = generation->sinks[i];
         if (sink->stream != NULL) {
             struct input *input = find_input(engine, sink);
             if (input == NULL) {
-                input = add_input(engine, sink->name, sink->stream_dir, sink);
+                input = add_input(engine, INPUT_STREAM, sink->name, sink->stream_dir);
+                input->sink = sink;
             }
             input->wanted = true;
         }
@@ -376,6 +384,38 @@ engine_main(void *context)
 
 /* ---- outside ---- */
 
+static void
+wake_for_failure(void *context)
+{
+    engine_wake(context);
+}
+
+static bool
+open_failures(struct engine *engine, struct diag_list *diags)
+{
+    struct buf dir = {0};
+    buf_printf(&dir, "%s/errors", engine->options.data_dir);
+    const struct failure_log_options options = {
+            .os = engine->options.os,
+            .dir = buf_string(&dir),
+            .position_least = committed_position(&engine->committed, BYTES(FAILURE_STREAM)),
+            .appended = wake_for_failure,
+            .context = engine,
+    };
+    bool is_open = failure_log_open(&engine->failures, &options, diags);
+    if (is_open) {
+        add_input(engine, INPUT_FAILURES, FAILURE_STREAM, options.dir);
+    }
+    buf_fini(&dir);
+    return is_open;
+}
+
+struct failure_log *
+engine_failures(struct engine *engine)
+{
+    return engine->failures;
+}
+
 bool
 engine_new(struct engine **out, const struct engine_options *options, struct diag_list *diags)
 {
@@ -403,7 +443,11 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     pthread_mutex_init(&engine->watch_lock, NULL);
     engine->recent = recent_new();
     host_init(&engine->host, options->os);
-    add_input(engine, "mqtt", options->source.dir, NULL);
+    add_input(engine, INPUT_MESSAGES, "mqtt", options->source.dir);
+    if (!open_failures(engine, diags)) {
+        engine_free(engine);
+        return false;
+    }
     *out = engine;
     return true;
 }
@@ -555,6 +599,7 @@ engine_free(struct engine *engine)
     }
     free(engine->inputs);
     host_fini(&engine->host);
+    failure_log_close(engine->failures);
     arena_fini(&engine->arena);
     arena_fini(&engine->committed_arena);
     close(engine->wake_fd);

@@ -52,6 +52,9 @@ struct engine_stats {
 bool engine_new(struct engine **out, const struct engine_options *options,
                 struct diag_list *diags) MUST_CHECK;
 
+/* Where sinks tell of records that they rejected: the engine runs the rules' error actions on it. */
+struct failure_log *engine_failures(struct engine *engine);
+
 /* Where the last checkpoint left a sink's backlog; false when it knows no such sink. Any thread. */
 bool engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *out);
 

@@ -134,7 +134,8 @@ release(struct engine *engine, const struct draft *draft)
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
         uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
-        if (!journal_trim(engine->options.os, input->dir, before, &diags)) {
+        bool is_absent = input->kind == INPUT_FAILURES && failure_log_tail(engine->failures) == 0;
+        if (!is_absent && !journal_trim(engine->options.os, input->dir, before, &diags)) {
             log_diags(&diags);
             diag_list_clear(&diags);
         }

@@ -6,6 +6,7 @@
  */
 #include "engine_state.h"
 
+#include "action_class.h"
 #include "message.h"
 
 #include <stdlib.h>
@@ -17,6 +18,9 @@ struct run {
     struct engine *engine;
     struct input *input;
     const struct record *record;
+    /* In the input: those of `record`, but for failures, which quote it. */
+    uint64_t position;
+    int64_t time_us;
     struct rule_message message;
     unsigned hops; /* rules and gateways that it came through */
     bool is_checked;
@@ -40,6 +44,8 @@ next_id(struct sink *sink, const struct input *input, uint64_t position)
     return (struct record_id){position, sink->next_output++};
 }
 
+/* ---- what goes wrong ---- */
+
 static void
 note_failure(struct run *run, const struct ruleset_rule *rule, const char *reason)
 {
@@ -57,14 +63,36 @@ note_failure(struct run *run, const struct ruleset_rule *rule, const char *reaso
     }
 }
 
+/* An error action that fails is told to nobody but the log: it must not cause another. */
 static void
-push_output(struct run *run, const struct ruleset_rule *rule, const struct rule_output *output)
+note_error_failure(struct run *run, const struct ruleset_rule *rule, struct bytes reason)
 {
-    const struct ruleset_relation *relation = rule->targets[output->target].relation;
-    struct sink *sink = relation == NULL ? run->engine->current->topic_sink : relation->sink;
-    struct sink_record record = {
-            .id = next_id(sink, run->input, run->record->position),
-            .time_us = run->record->time_us,
+    const struct os *os = run->engine->options.os;
+    struct log_gate *gate = &run->input->failure_gate;
+    count(&rule->counters->error_failed);
+    if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_error("the error action of rule '%.*s' failed on a message on '%.*s': %.*s; %llu more "
+                  "since the last such line",
+                  BYTES_ARG(rule->info->name), BYTES_ARG(run->record->topic), BYTES_ARG(reason),
+                  (unsigned long long)gate->hidden);
+    }
+}
+
+/* ---- rows ---- */
+
+static struct sink *
+sink_of(const struct run *run, const struct ruleset_target *target)
+{
+    return target->relation == NULL ? run->engine->current->topic_sink : target->relation->sink;
+}
+
+static struct sink_record
+record_of(struct run *run, const struct ruleset_rule *rule, struct sink *sink,
+          const struct rule_output *output)
+{
+    return (struct sink_record){
+            .id = next_id(sink, run->input, run->position),
+            .time_us = run->time_us,
             .stream = bytes_of_string(run->input->stream),
             .rule = rule->info->name,
             .target = output->text,
@@ -73,19 +101,120 @@ push_output(struct run *run, const struct ruleset_rule *rule, const struct rule_
             .params = output->params,
             .payload = output->payload,
     };
-    outbox_push(sink->outbox, &record);
+}
+
+/* Runs the rule's error action on failures of this message. */
+static void
+run_error_action(struct run *run, const struct ruleset_rule *rule,
+                 const struct rule_failure *failures, size_t count)
+{
+    struct rule_row row;
+    rule_run_error(rule->rule, &run->message, failures, count, &row);
+    for (size_t i = 0; i < row.output_count; i++) {
+        const struct rule_output *output = &row.outputs[i];
+        if (output->failure.size > 0) {
+            note_error_failure(run, rule, output->failure);
+            continue;
+        }
+        if (output->payload.size + output->text.size + output->params.size > ROW_BYTES_MAX) {
+            note_error_failure(run, rule, BYTES("its message is larger than 32 MB"));
+            continue;
+        }
+        struct sink *sink = sink_of(run, &rule->error_targets[output->target]);
+        struct sink_record record = record_of(run, rule, sink, output);
+        record.is_error_action = true;
+        outbox_push(sink->outbox, &record);
+    }
+}
+
+/* What the error action will need, should the sink reject this output. */
+static struct bytes
+original_of(const struct run *run, const struct ruleset_rule *rule,
+            const struct rule_output *output)
+{
+    struct arena *arena = run->message.arena;
+    const struct original original = {
+            .action = action_class(rule, output->target),
+            .resource = action_resource(output, arena),
+            .flags = run->record->flags,
+            .props = run->record->props,
+            .payload = run->record->payload,
+    };
+    struct buf out = {.arena = arena};
+    original_encode(&original, &out);
+    return buf_bytes(&out);
+}
+
+/* The outbox counts and logs it; this is for whoever asks why. */
+static void
+explain_output_failure(struct run *run, const struct ruleset_rule *rule, struct bytes reason)
+{
+    char *text = bytes_to_string(reason);
+    pthread_mutex_lock(&run->engine->watch_lock);
+    explain_failure(rule->watch->explain, text);
+    pthread_mutex_unlock(&run->engine->watch_lock);
+    free(text);
+}
+
+/* Hands one output to its sink; one that failed as what cannot be delivered. */
+static void
+push_output(struct run *run, const struct ruleset_rule *rule, const struct rule_output *output)
+{
+    struct sink *sink = sink_of(run, &rule->targets[output->target]);
+    struct sink_record record = record_of(run, rule, sink, output);
     count(&rule->counters->rows);
+    if (output->failure.size > 0) {
+        explain_output_failure(run, rule, output->failure);
+        outbox_push_rejected(sink->outbox, &record, output->failure);
+        return;
+    }
+    if (rule->info->error_target_count > 0) {
+        record.original = original_of(run, rule, output);
+    }
+    outbox_push(sink->outbox, &record);
+}
+
+/* The failures of a row that are known already go into one message of the error action. */
+static void
+tell_failures(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
+{
+    struct arena *arena = run->message.arena;
+    struct rule_failure *failures = arena_new_array(arena, struct rule_failure, row->output_count);
+    size_t failed = 0;
+    for (size_t i = 0; i < row->output_count; i++) {
+        const struct rule_output *output = &row->outputs[i];
+        if (output->failure.size > 0) {
+            failures[failed++] = (struct rule_failure){
+                    .action = action_class(rule, output->target),
+                    .resource = action_resource(output, arena),
+                    .message = output->failure,
+            };
+        }
+    }
+    if (failed > 0) {
+        run_error_action(run, rule, failures, failed);
+    }
+}
+
+/* Of all copies that the row's outputs will be: they wait in memory. */
+static size_t
+size_of_row(const struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
+{
+    size_t original = rule->info->error_target_count == 0
+                              ? 0
+                              : run->record->payload.size + run->record->props.size;
+    size_t bytes = 0;
+    for (size_t i = 0; i < row->output_count; i++) {
+        const struct rule_output *output = &row->outputs[i];
+        bytes += output->payload.size + output->text.size + output->params.size + original;
+    }
+    return bytes;
 }
 
 static void
 push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < row->output_count; i++) {
-        const struct rule_output *output = &row->outputs[i];
-        bytes += output->payload.size + output->text.size + output->params.size;
-    }
-    if (bytes > ROW_BYTES_MAX) {
+    if (size_of_row(run, rule, row) > ROW_BYTES_MAX) {
         note_failure(run, rule, "its row is larger than 32 MB");
         return;
     }
@@ -96,15 +225,14 @@ push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row
     }
     count(&rule->counters->matched);
     for (size_t i = 0; i < row->output_count; i++) {
-        if (row->outputs[i].failure.size > 0) {
-            char *reason = bytes_to_string(row->outputs[i].failure);
-            note_failure(run, rule, reason);
-            free(reason);
-        } else {
-            push_output(run, rule, &row->outputs[i]);
-        }
+        push_output(run, rule, &row->outputs[i]);
+    }
+    if (rule->info->error_target_count > 0) {
+        tell_failures(run, rule, row);
     }
 }
+
+/* ---- rules ---- */
 
 static void
 check_json(struct run *run)
@@ -200,26 +328,29 @@ run_addressed(struct run *run, struct bytes name)
 
 /* What the record's properties say: who it comes from, and how many rules it came through. */
 static void
-read_props(struct run *run)
+read_props(struct run *run, const struct rule_origin *plain)
 {
     struct arena *arena = &run->engine->arena;
     struct message_props props;
     if (message_props_decode(run->record->props, arena, &props)) {
         struct rule_origin *origin = arena_new(arena, struct rule_origin);
-        *origin = message_origin_of_props(&run->input->origin, &run->engine->options.origin,
-                                          &props, arena);
+        *origin = message_origin_of_props(plain, &run->engine->options.origin, &props, arena);
         run->message.origin = origin;
         run->hops = message_hops(&props);
     }
 }
 
-void
-engine_run_record(struct engine *engine, struct input *input, const struct record *record)
+/* `plain`: the origin of all messages of the record's stream. */
+static void
+run_init(struct run *run, struct engine *engine, struct input *input,
+         const struct rule_origin *plain, const struct record *record)
 {
-    struct run run = {
+    *run = (struct run){
             .engine = engine,
             .input = input,
             .record = record,
+            .position = record->position,
+            .time_us = record->time_us,
             .message = {.arena = &engine->arena,
                         .topic = record->topic,
                         .payload = record->payload,
@@ -227,14 +358,82 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
                         .seed = record->position,
                         .qos = record->flags & RECORD_QOS,
                         .depth_max = engine->options.depth_max,
-                        .origin = &input->origin,
+                        .origin = plain,
                         .host = &engine->host.rule},
     };
     if (record->props.size > 0) {
-        read_props(&run);
+        read_props(run, plain);
     }
+}
+
+/* ---- failures that sinks tell of ---- */
+
+static const struct ruleset_rule *
+find_rule(const struct ruleset *ruleset, struct bytes name)
+{
+    for (size_t i = 0; i < ruleset->rule_count; i++) {
+        if (bytes_equal(ruleset->rules[i].info->name, name)) {
+            return &ruleset->rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* The rule may have been edited or removed since. */
+static void
+note_deaf_rule(struct engine *engine, struct input *input, struct bytes rule)
+{
+    const struct os *os = engine->options.os;
+    struct log_gate *gate = &input->payload_gate;
+    if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_warning("rule '%.*s' has no error action any more that could be told of a failure; it "
+                    "is in the dead letters; %llu more since the last such line",
+                    BYTES_ARG(rule), (unsigned long long)gate->hidden);
+    }
+}
+
+static void
+run_failure(struct engine *engine, struct input *input, const struct record *record)
+{
+    struct failure failure;
+    if (!failure_decode(record, &failure)) {
+        note_deaf_rule(engine, input, BYTES("(of an unknown version)"));
+        return;
+    }
+    const struct ruleset_rule *rule = find_rule(engine->current->ruleset, failure.rule);
+    if (rule == NULL || rule->info->error_target_count == 0) {
+        note_deaf_rule(engine, input, failure.rule);
+        return;
+    }
+    const struct record original = {
+            .position = failure.position,
+            .time_us = failure.time_us,
+            .flags = failure.original.flags,
+            .topic = failure.topic,
+            .props = failure.original.props,
+            .payload = failure.original.payload,
+    };
+    const struct rule_failure told = {failure.original.action, failure.original.resource,
+                                      failure.message};
+    struct run run;
+    const struct rule_origin plain = message_origin_plain(&engine->options.origin, failure.stream);
+    run_init(&run, engine, input, &plain, &original);
+    run.position = record->position;
+    run.time_us = record->time_us;
+    run_error_action(&run, rule, &told, 1);
+}
+
+void
+engine_run_record(struct engine *engine, struct input *input, const struct record *record)
+{
+    if (input->kind == INPUT_FAILURES) {
+        run_failure(engine, input, record);
+        return;
+    }
+    struct run run;
+    run_init(&run, engine, input, &input->origin, record);
     const struct ruleset *ruleset = engine->current->ruleset;
-    if (input->sink == NULL) {
+    if (input->kind == INPUT_MESSAGES) {
         struct bytes name, rest;
         recent_note(engine->recent, record->topic, record->time_us);
         if (topic_is_basic_ingest(record->topic, &name, &rest)) {

@@ -9,17 +9,25 @@
 #include "host.h"
 
 #include "base/log.h"
+#include "failure.h"
 #include "store/journal.h"
 
 #include <pthread.h>
 
 enum { ENGINE_LOG_EVERY_MS = 10000 };
 
+enum input_kind {
+    INPUT_MESSAGES, /* received */
+    INPUT_STREAM,   /* what a function emitted */
+    INPUT_FAILURES, /* what sinks rejected: for error actions */
+};
+
 /* One stream that the engine reads. */
 struct input {
-    char *stream;        /* "mqtt", or a function's name */
+    enum input_kind kind;
+    char *stream;        /* "mqtt", FAILURE_STREAM, or a function's name */
     char *dir;
-    struct sink *sink;   /* the function that emits into it; NULL for received messages */
+    struct sink *sink;   /* the function that emits into it; NULL for other kinds */
     struct journal_reader *reader; /* NULL until there is something to read */
     struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
@@ -43,6 +51,7 @@ struct engine {
     struct checkpoint committed;   /* the last one; also what is absent now but may come back */
     struct checkpoint_sink *committed_sinks; /* those of `committed`, which may be forgotten */
     struct arena committed_arena;
+    struct failure_log *failures;
     pthread_t thread;
     bool started;
     int wake_fd; /* eventfd */

@@ -357,6 +357,7 @@ start(struct gateway *gateway, struct diag_list *diags)
         !start_engine(gateway, diags)) {
         return false;
     }
+    gateway->context.failures = engine_failures(gateway->engine);
     uint64_t position = engine_stream_position(gateway->engine, "mqtt");
     return ingest_start(gateway->ingest, position, diags) && open_topic_sink(gateway, diags) &&
            load_rules(gateway);

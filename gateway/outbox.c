@@ -32,8 +32,10 @@
 #include "outbox.h"
 
 #include "backlog.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "dead_letter.h"
+#include "failure.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,6 +46,7 @@
 enum {
     RETRY_MIN_MS = 200,
     RETRY_AFTER_MAX_MS = 60 * 60 * 1000,
+    REJECTS_LOG_EVERY_MS = 10000,
     SLEEP_SLICE_MS = 250, /* os->mono_us may be a test's clock: look at it now and then */
 };
 
@@ -64,6 +67,7 @@ struct outbox {
     struct dead_letters dead;
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
+    struct log_gate reject_gate;
 
     pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
     const struct driver *lookup_driver;
@@ -80,6 +84,7 @@ struct outbox {
     int64_t stop_us;       /* monotonic: deliver until then, if there is something */
     struct backlog backlog;
     struct outbox_stats stats; /* its counters and sentence; the rest is computed */
+    struct tallies tallies;
 };
 
 static int64_t
@@ -322,7 +327,24 @@ take_batch(struct outbox *outbox)
 
 /* ---- the sink's thread: delivering ---- */
 
-/* Writes the letters of rejected records; all of them or none count as written. */
+/* One line for many: what is wrong with one record is so with its like. */
+static void
+log_rejected(struct outbox *outbox, const struct dead_letter *letter)
+{
+    struct log_gate *gate = &outbox->reject_gate;
+    if (log_gate_open(gate, now_us(outbox) / 1000, REJECTS_LOG_EVERY_MS)) {
+        log_warning("'%s' cannot take a record of %srule '%.*s': %.*s; it is a dead letter now; "
+                    "%llu more since the last such line",
+                    outbox->options.name,
+                    letter->record.is_error_action ? "the error action of " : "",
+                    BYTES_ARG(letter->record.rule), BYTES_ARG(letter->reason), (unsigned long long)gate->hidden);
+    }
+}
+
+/*
+ * Writes the letters of rejected records and tells of their failures; all of them or none count as
+ * written.
+ */
 static bool
 bury_rejected(struct outbox *outbox)
 {
@@ -343,8 +365,13 @@ bury_rejected(struct outbox *outbox)
     }
     struct diag_list diags = {0};
     bool is_written =
-            count == 0 || dead_letters_write(&outbox->dead, outbox->letters, count, &diags);
-    if (!is_written) {
+            count == 0 ||
+            (dead_letters_write(&outbox->dead, outbox->letters, count, &diags) &&
+             (outbox->options.failures == NULL ||
+              failure_log_append(outbox->options.failures, outbox->letters, count, &diags)));
+    if (is_written && count > 0) {
+        log_rejected(outbox, &outbox->letters[count - 1]);
+    } else if (!is_written) {
         pthread_mutex_lock(&outbox->lock);
         note_error(outbox, diag_first_error(&diags));
         pthread_mutex_unlock(&outbox->lock);
@@ -354,6 +381,23 @@ bury_rejected(struct outbox *outbox)
     }
     diag_list_fini(&diags);
     return is_written;
+}
+
+/* Under the lock. */
+static void
+count_settled(struct outbox *outbox, const struct waiting *waiting)
+{
+    bool is_rejected = waiting->rejection != NULL;
+    struct tally *tally = tally_of(&outbox->tallies, waiting->record.rule);
+    outbox->stats.delivered += !is_rejected;
+    outbox->stats.rejected += is_rejected;
+    if (waiting->record.is_error_action) {
+        tally->error_delivered += !is_rejected;
+        tally->error_rejected += is_rejected;
+    } else {
+        tally->delivered += !is_rejected;
+        tally->rejected += is_rejected;
+    }
 }
 
 /* Removes what is settled from the batch and from the backlog; true when something was. */
@@ -368,8 +412,7 @@ drop_settled(struct outbox *outbox)
             outbox->batch[kept++] = waiting;
             continue;
         }
-        outbox->stats.delivered += waiting->rejection == NULL;
-        outbox->stats.rejected += waiting->rejection != NULL;
+        count_settled(outbox, waiting);
         backlog_remove(&outbox->backlog, waiting);
     }
     pthread_mutex_unlock(&outbox->lock);
@@ -589,6 +632,7 @@ static void
 outbox_free(struct outbox *outbox)
 {
     dead_letters_close(&outbox->dead);
+    tallies_fini(&outbox->tallies);
     arena_fini(&outbox->arena);
     pthread_cond_destroy(&outbox->changed);
     pthread_mutex_destroy(&outbox->lock);
@@ -694,18 +738,34 @@ wake(struct outbox *outbox)
     }
 }
 
-void
-outbox_push(struct outbox *outbox, const struct sink_record *record)
+static void
+push(struct outbox *outbox, const struct sink_record *record, struct bytes rejection)
 {
     struct diag_list diags = {0};
     pthread_mutex_lock(&outbox->lock);
-    if (!backlog_push(&outbox->backlog, record, &diags) && diags.errors > 0) {
+    if (!backlog_push(&outbox->backlog, record, rejection, &diags) && diags.errors > 0) {
         note_error(outbox, diag_first_error(&diags));
+    }
+    if (rejection.size > 0) {
+        note_error(outbox, rejection);
     }
     outbox->stats.pushed++;
     wake(outbox);
     pthread_mutex_unlock(&outbox->lock);
     diag_list_fini(&diags);
+}
+
+void
+outbox_push(struct outbox *outbox, const struct sink_record *record)
+{
+    push(outbox, record, BYTES(""));
+}
+
+void
+outbox_push_rejected(struct outbox *outbox, const struct sink_record *record, struct bytes reason)
+{
+    check(reason.size > 0);
+    push(outbox, record, reason);
 }
 
 void
@@ -807,6 +867,16 @@ outbox_stats(struct outbox *outbox, struct outbox_stats *out)
         int64_t age_us = wall_us - backlog->front.first->record.time_us;
         out->oldest_age_us = age_us < 0 ? 0 : age_us;
     }
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+void
+outbox_tally(struct outbox *outbox, struct bytes rule, struct tally *out)
+{
+    pthread_mutex_lock(&outbox->lock);
+    const struct tally *tally = map_find(&outbox->tallies.by_rule, rule);
+    *out = tally == NULL ? (struct tally){0} : *tally;
+    out->rule = NULL;
     pthread_mutex_unlock(&outbox->lock);
 }
 

@@ -26,10 +26,12 @@
 #define HEADGATE_OUTBOX_H
 
 #include "driver.h"
+#include "tally.h"
 
 enum { OUTBOX_RECORD_BYTES_MAX = 48 * 1024 * 1024 };
 
 struct outbox;
+struct failure_log;
 
 /* A range of the backlog log; belongs into a checkpoint. All zero: nothing waits. */
 struct outbox_mark {
@@ -55,6 +57,7 @@ struct outbox_options {
     int64_t retry_min_ms;   /* upper end of the first pause; 0: 200 */
     int64_t retry_max_ms;   /* upper end of the longest pause */
     struct outbox_mark mark; /* from the checkpoint; all zero for a new sink */
+    struct failure_log *failures; /* is told of rejected records that have an `original`; or NULL */
 };
 
 /*
@@ -97,6 +100,13 @@ void outbox_close(struct outbox *outbox, int64_t grace_ms);
  * outbox_is_full() then asks the core to push no more.
  */
 void outbox_push(struct outbox *outbox, const struct sink_record *record);
+
+/*
+ * The same for a record that is not to be tried, because of `reason`: it goes to the dead letters
+ * in its turn, as one that the driver rejected.
+ */
+void outbox_push_rejected(struct outbox *outbox, const struct sink_record *record,
+                          struct bytes reason);
 
 /*
  * A cut is near: what lingers for a fuller batch goes out now, so that the cut finds it delivered
@@ -163,6 +173,9 @@ struct outbox_stats {
 };
 
 void outbox_stats(struct outbox *outbox, struct outbox_stats *out);
+
+/* What became of a rule's records here; all zero for one that has sent nothing. Any thread. */
+void outbox_tally(struct outbox *outbox, struct bytes rule, struct tally *out);
 
 /* "opening", "ready", ... */
 const char *outbox_state_name(enum outbox_state state);

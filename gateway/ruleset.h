@@ -29,6 +29,7 @@ struct rule_counters {
     _Atomic uint64_t failed;
     _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
     _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */
+    _Atomic uint64_t error_failed; /* messages of the error action that could not be made */
     unsigned references;        /* main thread only */
 };
 

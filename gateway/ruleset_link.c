@@ -3,6 +3,8 @@
  */
 #include "ruleset_link.h"
 
+#include "failure.h"
+
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -111,7 +113,8 @@ check_usable_name(struct linker *linker, const struct rule_relation *declared)
 {
     struct bytes name = declared->name;
     bool is_reserved =
-            bytes_equal_string(name, "topic") || bytes_equal_string(name, RULESET_MQTT_STREAM);
+            bytes_equal_string(name, "topic") || bytes_equal_string(name, RULESET_MQTT_STREAM) ||
+            bytes_equal(name, BYTES(FAILURE_STREAM));
     bool is_path = name.size == 0 || name.size > NAME_MAX_BYTES || name.data[0] == '.' ||
                    bytes_find(name, '/') < name.size || bytes_find(name, '\0') < name.size;
     if (is_reserved) {

@@ -26,6 +26,7 @@ struct sink_context {
     int64_t queue_max_bytes;
     int64_t retry_max_ms;
     int64_t segment_bytes;
+    struct failure_log *failures; /* of the engine; NULL: nobody is told of rejected records */
     void (*wake)(void *context); /* something was emitted: the engine should look */
     /* Up to where a function's stream has been read: its journal gives out nothing below. */
     uint64_t (*stream_position)(void *context, const char *stream);

@@ -2,6 +2,7 @@
 #include "outbox_rig.h"
 
 #include "base/mem.h"
+#include "failure.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -60,6 +61,8 @@ check_record(struct script *script, const struct sink_record *record)
                                 !bytes_equal_string(record->target, "alerts/7") ||
                                 !bytes_equal_string(record->source, "sensors/7/data") ||
                                 !bytes_equal_string(record->params, "{\"qos\":1}") ||
+                                !bytes_equal_string(record->original, ORIGINAL) ||
+                                record->is_error_action != (record->id.position % 4 == 3) ||
                                 record->time_us != (int64_t)record->id.position + 5 ||
                                 record->id.output != record->id.position % 3;
 }
@@ -145,6 +148,7 @@ void
 bench_free(struct bench *bench)
 {
     outbox_close(bench->outbox, 0);
+    failure_log_close(bench->options.failures);
     assert_int_equal(bench->script.seen_bytes_wrong, 0);
     crash_disk_free(bench->disk);
     pthread_mutex_destroy(&bench->script.lock);
@@ -165,8 +169,14 @@ push(struct bench *bench, uint64_t n)
             .source = BYTES("sensors/7/data"),
             .params = BYTES("{\"qos\":1}"),
             .payload = bytes_of(text, (size_t)size),
+            .original = BYTES(ORIGINAL),
+            .is_error_action = n % 4 == 3,
     };
-    outbox_push(bench->outbox, &record);
+    if (bench->rejects_seconds && n % 2 == 1) {
+        outbox_push_rejected(bench->outbox, &record, BYTES("odd"));
+    } else {
+        outbox_push(bench->outbox, &record);
+    }
 }
 
 void

@@ -41,12 +41,16 @@ struct script {
     _Atomic unsigned lookups_wrong; /* while it was not open */
 };
 
+/* original_encode() of action "A", resource "R", flags 1, props "P", payload "the message" */
+#define ORIGINAL "\x01\x01" "A\x01R\x01Pthe message"
+
 struct bench {
     struct crash_disk *disk;
     struct fault_os fault;
     struct script script;
     struct outbox_options options;
     struct outbox *outbox;
+    bool rejects_seconds; /* pushes odd numbers as rejected ones */
 };
 
 void bench_open(struct bench *bench);

@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include "engine.h"
+#include "failure.h"
 #include "message.h"
 
 #include "base/mem.h"
@@ -96,6 +97,7 @@ open_engine(struct bench *bench)
             .wake = wake,
             .stream_position = stream_position,
             .wake_context = bench,
+            .failures = engine_failures(bench->engine),
     };
     bench->sink_count = 0;
 }
@@ -446,6 +448,122 @@ a_message_that_goes_round_in_a_circle_is_stopped(void **state)
     buf_fini(&encoded);
 }
 
+/* ---- error actions ---- */
+
+/* sinks: 0 topic, 1 s (rejects rows without a measure), 2 e */
+static const char WITH_ERROR_ACTION[] =
+        "CREATE TABLE s WITH ('connector' = 'timeseries');"
+        "CREATE TABLE e WITH ('connector' = 'null');"
+        "CREATE RULE r WITH ('on_error' = 'e') AS "
+        "INSERT INTO s, 'out/${t}' SELECT v FROM 'a/+';";
+
+static struct tally
+tally_at(const struct bench *bench, size_t sink)
+{
+    struct tally tally;
+    outbox_tally(bench->sinks[sink]->outbox, BYTES("r"), &tally);
+    return tally;
+}
+
+static void
+a_rejected_record_runs_the_error_action(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, WITH_ERROR_ACTION);
+    publish(bench, "a/1", "{\"v\":1,\"t\":\"x\"}");
+    publish(bench, "a/1", "{\"v\":\"no measure\",\"t\":\"x\"}");
+    await_delivered(bench->sinks[2], 1);
+    assert_int_equal(tally_at(bench, 1).delivered, 1);
+    assert_int_equal(tally_at(bench, 1).rejected, 1);
+    assert_int_equal(tally_at(bench, 2).error_delivered, 1);
+    assert_int_equal(tally_at(bench, 2).delivered, 0);
+    await_delivered(bench->sinks[0], 2);
+}
+
+/* The topic of one of the targets is no topic: the others get the row, the error action is told. */
+static void
+a_target_that_fails_at_once_runs_the_error_action(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, WITH_ERROR_ACTION);
+    publish(bench, "a/1", "{\"v\":1,\"t\":\"+\"}");
+    await_delivered(bench->sinks[2], 1);
+    await_delivered(bench->sinks[1], 1);
+    for (int i = 0; i < 2000 && tally_at(bench, 0).rejected == 0; i++) {
+        usleep(5000);
+    }
+    assert_int_equal(tally_at(bench, 0).rejected, 1);
+    assert_int_equal(stats_of(bench->sinks[0]).rejected, 1);
+    assert_int_equal(bench->ruleset->rules[0].counters->matched, 1);
+    assert_int_equal(bench->ruleset->rules[0].counters->failed, 0);
+    assert_int_equal(bench->ruleset->rules[0].counters->rows, 2);
+    assert_int_equal(tally_at(bench, 2).error_delivered, 1);
+}
+
+static void
+an_error_action_that_fails_tells_nobody(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, "CREATE TABLE e (v DOUBLE) WITH ('connector' = 'timeseries');"
+                     "CREATE RULE r WITH ('on_error' = 'e') AS "
+                     "INSERT INTO 'out/${t}' SELECT v FROM 'a/+';"
+                     "CREATE RULE q WITH ('on_error' = '${t}') AS "
+                     "INSERT INTO 'out/${t}' SELECT v FROM 'b/+';");
+    publish(bench, "b/1", "{\"t\":\"+\"}");
+    publish(bench, "a/1", "{\"t\":\"+\"}");
+    for (int i = 0; i < 2000 && tally_at(bench, 1).error_rejected == 0; i++) {
+        usleep(5000);
+    }
+    assert_int_equal(tally_at(bench, 1).error_rejected, 1); /* it has no member v */
+    assert_int_equal(bench->ruleset->rules[1].counters->error_failed, 1);
+    assert_int_equal(failure_log_tail(engine_failures(bench->engine)), 0);
+    assert_int_equal(stats_of(bench->sinks[0]).pushed, 2);
+}
+
+/* Rejected when the engine had stopped already: its next start tells the error action. */
+static void
+a_failure_survives_a_stop(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, WITH_ERROR_ACTION);
+    publish(bench, "a/1", "{\"v\":\"no measure\",\"t\":\"x\"}");
+    await_records(bench, 1);
+    engine_stop(bench->engine); /* the time series lets rows gather for a second */
+    assert_int_equal(tally_at(bench, 1).rejected, 0);
+    close_engine(bench, true);
+
+    open_engine(bench);
+    run_rules(bench, WITH_ERROR_ACTION);
+    await_delivered(bench->sinks[2], 1);
+    close_engine(bench, true);
+
+    open_engine(bench);
+    assert_true(engine_stream_position(bench->engine, FAILURE_STREAM) > 0);
+    run_rules(bench, WITH_ERROR_ACTION);
+    publish(bench, "a/1", "{\"v\":1,\"t\":\"x\"}");
+    await_delivered(bench->sinks[1], 1);
+    assert_int_equal(stats_of(bench->sinks[2]).pushed, 0);
+}
+
+static void
+a_failure_of_a_rule_that_is_gone_is_passed_over(void **state)
+{
+    struct bench *bench = *state;
+    run_rules(bench, WITH_ERROR_ACTION);
+    publish(bench, "a/1", "{\"v\":\"no measure\",\"t\":\"x\"}");
+    await_records(bench, 1);
+    engine_stop(bench->engine);
+    close_engine(bench, true);
+
+    open_engine(bench);
+    run_rules(bench, "CREATE TABLE e WITH ('connector' = 'null');"
+                     "INSERT INTO e SELECT * FROM 'b';");
+    publish(bench, "b", "{}");
+    await_delivered(bench->sinks[1], 1);
+    await_records(bench, 2);
+    assert_int_equal(stats_of(bench->sinks[1]).pushed, 1);
+}
+
 static void
 rules_see_who_published(void **state)
 {
@@ -506,6 +624,11 @@ main(void)
             TEST(a_closed_sink_leaves_no_mark),
             TEST(a_message_that_goes_round_in_a_circle_is_stopped),
             TEST(rules_see_who_published),
+            TEST(a_rejected_record_runs_the_error_action),
+            TEST(a_target_that_fails_at_once_runs_the_error_action),
+            TEST(an_error_action_that_fails_tells_nobody),
+            TEST(a_failure_survives_a_stop),
+            TEST(a_failure_of_a_rule_that_is_gone_is_passed_over),
             TEST(committed_segments_are_given_back),
     };
 #undef TEST

@@ -8,6 +8,7 @@
 #include "outbox_rig.h"
 
 #include "dead_letter.h"
+#include "failure.h"
 #include "store/journal.h"
 
 #include <errno.h>
@@ -304,6 +305,133 @@ a_dead_letter_that_cannot_be_written_blocks_the_sink(void **state)
     }
 }
 
+/* ---- failures ---- */
+
+static void
+note_append(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+static struct failure_log *
+open_failures(struct bench *bench, unsigned *appends)
+{
+    const struct failure_log_options options = {.os = bench->options.os, .dir = "errors",
+                                                .appended = note_append, .context = appends};
+    struct diag_list diags = {0};
+    struct failure_log *log = NULL;
+    assert_true(failure_log_open(&log, &options, &diags));
+    diag_list_fini(&diags);
+    return log;
+}
+
+/* Checks what the log says of records `first`, `first` + `step`, ...; returns how many. */
+static uint64_t
+count_failures(const struct bench *bench, uint64_t first, uint64_t step, const char *reason)
+{
+    struct diag_list diags = {0};
+    struct journal_reader *reader = NULL;
+    struct record record;
+    uint64_t count = 0;
+    assert_true(journal_reader_open(&reader, bench->options.os, "errors", 0, &diags));
+    while (journal_reader_next(reader, UINT64_MAX, &record, &diags) == JOURNAL_RECORD) {
+        struct failure failure;
+        char expected[32];
+        uint64_t n = first + step * count++;
+        assert_true(failure_decode(&record, &failure));
+        assert_int_equal(failure.position, n);
+        assert_int_equal(failure.time_us, n + 5);
+        snprintf(expected, sizeof expected, reason, (unsigned)n);
+        assert_bytes(failure.message, expected);
+        assert_bytes(failure.rule, "hot");
+        assert_bytes(failure.stream, "mqtt");
+        assert_bytes(failure.topic, "sensors/7/data");
+        assert_bytes(failure.original.action, "A");
+        assert_bytes(failure.original.resource, "R");
+        assert_int_equal(failure.original.flags, 1);
+        assert_bytes(failure.original.props, "P");
+        assert_bytes(failure.original.payload, "the message");
+    }
+    journal_reader_close(reader);
+    diag_list_fini(&diags);
+    return count;
+}
+
+static void
+a_rejected_record_is_told_to_the_failure_log(void **state)
+{
+    struct bench *bench = bench_new(23);
+    unsigned appends = 0;
+    bench->options.failures = open_failures(bench, &appends);
+    assert_int_equal(failure_log_tail(bench->options.failures), 0);
+    bench->script.judge = reject_every_fifth_at_second_attempt;
+    bench_open(bench);
+    push_range(bench, 0, 100);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    struct tally tally;
+    outbox_tally(bench->outbox, BYTES("hot"), &tally);
+    assert_int_equal(tally.delivered, 60);
+    assert_int_equal(tally.rejected, 15);
+    assert_int_equal(tally.error_delivered, 20);
+    assert_int_equal(tally.error_rejected, 5);
+    outbox_tally(bench->outbox, BYTES("cold"), &tally);
+    assert_int_equal(tally.delivered + tally.rejected, 0);
+    assert_int_equal(count_failures(bench, 2, 5, "reason %u"), 20);
+    assert_true(appends > 0 && failure_log_tail(bench->options.failures) > 0);
+    bench_free(bench);
+}
+
+/* Rejected by the core: never tried, a dead letter in its turn, also behind a stop. */
+static void
+a_record_pushed_as_rejected_is_not_tried(void **state)
+{
+    struct bench *bench = bench_new(24);
+    unsigned appends = 0;
+    bench->options.failures = open_failures(bench, &appends);
+    bench->options.queue_max_bytes = 5000; /* most wait on disk */
+    bench->script.is_stuck = true;
+    bench->rejects_seconds = true;
+    bench_open(bench);
+    push_range(bench, 0, 100);
+    struct outbox_mark mark = must_cut(bench);
+    accept_all(bench);
+    restart(bench, &mark);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    struct outbox_stats stats = stats_of(bench);
+    for (size_t n = 0; n < 100; n++) {
+        assert_int_equal(bench->script.attempts[n], n % 2 == 0);
+    }
+    assert_int_equal(stats.delivered, mark.records - stats.rejected);
+    assert_true(stats.rejected >= 45);
+    assert_int_equal(count_failures(bench, 1, 2, "odd"), 50);
+    bench_free(bench);
+}
+
+static void
+a_failure_that_cannot_be_told_blocks_the_sink(void **state)
+{
+    static const enum fault_call calls[] = {FAULT_ALLOCATE, FAULT_SYNC};
+    for (size_t i = 0; i < 2; i++) {
+        struct bench *bench = bench_new(25);
+        unsigned appends = 0;
+        bench->options.failures = open_failures(bench, &appends);
+        bench->script.judge = reject_seventh;
+        bench_open(bench);
+        WAIT_UNTIL(stats_of(bench).state == OUTBOX_READY);
+        bench->fault.is_lasting = true;
+        fault_os_arm(&bench->fault, calls[i], calls[i] == FAULT_SYNC ? 4 : 2, ENOSPC);
+        push_range(bench, 0, 50);
+        WAIT_UNTIL(stats_of(bench).state == OUTBOX_BLOCKED);
+        assert_int_equal(appends, 0);
+        assert_int_equal(stats_of(bench).rejected, 0);
+        fault_os_disarm(&bench->fault);
+        WAIT_UNTIL(outbox_is_drained(bench->outbox));
+        assert_int_equal(appends, 1);
+        assert_int_equal(stats_of(bench).rejected, 1);
+        bench_free(bench);
+        }
+}
+
 static void
 a_record_without_letter_is_no_letter(void **state)
 {
@@ -439,6 +567,9 @@ main(void)
             cmocka_unit_test(an_open_that_fails_for_good_keeps_the_records),
             cmocka_unit_test(a_rejected_record_becomes_a_dead_letter),
             cmocka_unit_test(a_dead_letter_that_cannot_be_written_blocks_the_sink),
+            cmocka_unit_test(a_rejected_record_is_told_to_the_failure_log),
+            cmocka_unit_test(a_record_pushed_as_rejected_is_not_tried),
+            cmocka_unit_test(a_failure_that_cannot_be_told_blocks_the_sink),
             cmocka_unit_test(a_record_without_letter_is_no_letter),
             cmocka_unit_test(a_lookup_is_answered_while_the_driver_is_open),
             cmocka_unit_test(a_lookup_never_meets_a_driver_that_closes),

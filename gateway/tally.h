@@ -1,0 +1,31 @@
+/*
+ * What became of the records of each rule at one sink, counted since the start: AWS IoT's metrics
+ * Success, Failure, ErrorActionSuccess and ErrorActionFailure of a rule and an action.
+ *
+ * No lock of its own: the outbox guards it.
+ */
+#ifndef HEADGATE_TALLY_H
+#define HEADGATE_TALLY_H
+
+#include "base/map.h"
+
+struct tally {
+    char *rule;
+    uint64_t delivered;
+    uint64_t rejected;
+    uint64_t error_delivered; /* of what the rule's error action made */
+    uint64_t error_rejected;
+};
+
+/* All zero is an empty one. */
+struct tallies {
+    struct map by_rule; /* name -> struct tally */
+    struct tally *last; /* looked for: records of one rule come in rows */
+};
+
+/* The rule's entry, made when there is none. */
+struct tally *tally_of(struct tallies *tallies, struct bytes rule);
+
+void tallies_fini(struct tallies *tallies);
+
+#endif
