@@ -92,9 +92,61 @@ add_engine(cJSON *root, struct gateway *gateway)
     add_count(engine, "checkpoint_us", (uint64_t)stats.checkpoint_us);
 }
 
-static void
-add_rules(cJSON *root, const struct ruleset *ruleset)
+static struct sink *
+sink_of(const struct gateway *gateway, const struct ruleset_target *target)
 {
+    return target->relation == NULL ? gateway->topic_sink : target->relation->sink;
+}
+
+/* Targets that share a sink count together; true for the first of them. */
+static bool
+is_first_of_its_sink(const struct gateway *gateway, const struct ruleset_target *targets, size_t i)
+{
+    for (size_t before = 0; before < i; before++) {
+        if (sink_of(gateway, &targets[before]) == sink_of(gateway, &targets[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* AWS IoT's metrics of a rule and an action: Success and Failure, ErrorActionSuccess and -Failure. */
+static void
+add_actions(cJSON *item, const struct gateway *gateway, const struct ruleset_rule *rule)
+{
+    cJSON *actions = cJSON_AddArrayToObject(item, "actions");
+    struct tally tally;
+    for (size_t i = 0; i < rule->info->target_count; i++) {
+        if (is_first_of_its_sink(gateway, rule->targets, i)) {
+            const struct sink *sink = sink_of(gateway, &rule->targets[i]);
+            outbox_tally(sink->outbox, rule->info->name, &tally);
+            cJSON *action = cJSON_CreateObject();
+            add_bytes(action, "sink", bytes_of_string(sink->name));
+            add_count(action, "success", tally.delivered);
+            add_count(action, "failure", tally.rejected);
+            cJSON_AddItemToArray(actions, action);
+        }
+    }
+    uint64_t delivered = 0, failed = load(&rule->counters->error_failed);
+    for (size_t i = 0; i < rule->info->error_target_count; i++) {
+        if (is_first_of_its_sink(gateway, rule->error_targets, i)) {
+            const struct sink *sink = sink_of(gateway, &rule->error_targets[i]);
+            outbox_tally(sink->outbox, rule->info->name, &tally);
+            delivered += tally.error_delivered;
+            failed += tally.error_rejected;
+        }
+    }
+    if (rule->info->error_target_count > 0) {
+        cJSON *error_action = cJSON_AddObjectToObject(item, "error_action");
+        add_count(error_action, "success", delivered);
+        add_count(error_action, "failure", failed);
+    }
+}
+
+static void
+add_rules(cJSON *root, const struct gateway *gateway)
+{
+    const struct ruleset *ruleset = gateway->ruleset;
     cJSON *rules = cJSON_AddArrayToObject(root, "rules");
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         const struct ruleset_rule *rule = &ruleset->rules[i];
@@ -110,6 +162,7 @@ add_rules(cJSON *root, const struct ruleset *ruleset)
         add_count(item, "failed", load(&counters->failed));
         add_count(item, "not_json", load(&counters->not_json));
         add_count(item, "out", load(&counters->rows));
+        add_actions(item, gateway, rule);
         cJSON_AddItemToArray(rules, item);
     }
 }
@@ -164,7 +217,7 @@ gateway_status(struct gateway *gateway, struct buf *out)
     add_ingest(root, gateway);
     add_engine(root, gateway);
     pthread_mutex_lock(&gateway->lock);
-    add_rules(root, gateway->ruleset);
+    add_rules(root, gateway);
     add_sinks(root, gateway);
     cJSON *load_report = cJSON_AddObjectToObject(root, "rule_files");
     add_count(load_report, "files", gateway->report.files);
@@ -256,6 +309,42 @@ print_rules(const cJSON *root, struct buf *out)
     }
 }
 
+/* Of one rule: the actions that have failed, and what its error action made of it. */
+static void
+print_failures_of(const cJSON *rule, struct buf *out)
+{
+    const cJSON *error_action = cJSON_GetObjectItemCaseSensitive(rule, "error_action");
+    const cJSON *action;
+    cJSON_ArrayForEach(action, cJSON_GetObjectItemCaseSensitive(rule, "actions"))
+    {
+        if (number_of(action, "failure") > 0) {
+            buf_printf(out, "  %s -> %s: %" PRId64 " failed, %" PRId64 " succeeded\n",
+                       text_of(rule, "name"), text_of(action, "sink"),
+                       number_of(action, "failure"), number_of(action, "success"));
+        }
+    }
+    if (number_of(error_action, "failure") > 0 || number_of(error_action, "success") > 0) {
+        buf_printf(out, "  %s -> error action: %" PRId64 " failed, %" PRId64 " succeeded\n",
+                   text_of(rule, "name"), number_of(error_action, "failure"),
+                   number_of(error_action, "success"));
+    }
+}
+
+static void
+print_failures(const cJSON *root, struct buf *out)
+{
+    struct buf lines = {0};
+    const cJSON *rule;
+    cJSON_ArrayForEach(rule, cJSON_GetObjectItemCaseSensitive(root, "rules"))
+    {
+        print_failures_of(rule, &lines);
+    }
+    if (lines.size > 0) {
+        buf_printf(out, "\nACTIONS THAT FAILED\n%s", buf_string(&lines));
+    }
+    buf_fini(&lines);
+}
+
 static void
 print_sinks(const cJSON *root, struct buf *out)
 {
@@ -289,6 +378,7 @@ status_print(struct bytes document, struct buf *out, struct diag_list *diags)
     }
     print_ingest(root, out);
     print_rules(root, out);
+    print_failures(root, out);
     print_sinks(root, out);
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(root, "rule_files");
     if (number_of(files, "broken") > 0) {

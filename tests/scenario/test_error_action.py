@@ -1,0 +1,151 @@
+"""What a rule's target cannot take reaches the rule's error action: AWS IoT's errorAction.
+
+Not here: the payload's corner cases (unit test_rule), the disk refusing it (unit test_outbox).
+"""
+import base64
+import collections
+import contextlib
+import http.server
+import json
+import random
+import threading
+
+import pytest
+
+from gateway import Broker, Gateway, Subscription, wait_until
+
+ORIGINAL = '{"v": 1}'
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Broker(tmp_path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def web_server(status):
+    """Answers every POST with `status`; gives its URL and the list of (headers, body)."""
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers['Content-Length']))
+            requests.append((self.headers, body))
+            self.send_response(status)
+            self.send_header('Content-Length', '4')
+            self.end_headers()
+            self.wfile.write(b'gone')
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f'http://127.0.0.1:{server.server_port}/in', requests
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def rejecting_rule(url):
+    return f"""
+        CREATE TABLE web WITH ('connector' = 'http', 'url' = '{url}', 'format' = 'single');
+        CREATE RULE forward WITH ('on_error' = 'errors/${{topic(2)}}') AS
+        INSERT INTO web SELECT v + 1 AS w FROM 'sensors/+/data';
+    """
+
+
+def test_a_rejecting_web_server_reaches_the_error_topic(broker, tmp_path):
+    with web_server(410) as (url, requests), Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rejecting_rule(url))
+        gateway.start()
+        with Subscription(broker, 'errors/#') as errors:
+            broker.publish('sensors/7/data', ORIGINAL)
+            (topic, payload), = errors.wait_for(1)
+        assert topic == 'errors/7'
+        message = json.loads(payload)
+        assert list(message) == ['ruleName', 'topic', 'cloudwatchTraceId', 'clientId',
+                                 'base64OriginalPayload', 'failures']
+        assert message['ruleName'] == 'forward'
+        assert message['topic'] == 'sensors/7/data'
+        assert base64.b64decode(message['base64OriginalPayload']).decode() == ORIGINAL
+        assert message['failures'] == [{'failedAction': 'HttpAction', 'failedResource': 'web',
+                                        'errorMessage': 'HTTP 410: gone'}]
+        assert requests[0][1] == b'{"w":2}'
+
+        def told():
+            rule = gateway.rule('forward')
+            return rule['error_action']['success'] == 1 and rule
+        rule = wait_until(told, 'the error message to be counted')
+        assert rule['actions'] == [{'sink': 'web', 'success': 0, 'failure': 1}]
+        assert rule['error_action'] == {'success': 1, 'failure': 0}
+        assert gateway.sink('web')['rejected'] == 1
+        status = gateway.run('status').stdout
+        assert 'forward -> web: 1 failed, 0 succeeded' in status
+        assert 'forward -> error action: 0 failed, 1 succeeded' in status
+        assert "'web' cannot take a record of rule 'forward': HTTP 410: gone" in gateway.output()
+
+
+def test_a_target_topic_that_is_none_reaches_the_error_action(broker, tmp_path):
+    with Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('fan', """
+            CREATE RULE fan WITH ('on_error' = 'errors') AS
+            INSERT INTO 'good/${topic(2)}', 'bad/${v}' SELECT * FROM 'sensors/+/data';
+        """.replace("'errors'", "'errors/fan'"))
+        gateway.start()
+        with Subscription(broker, 'errors/#', 'good/#', 'bad/#') as seen:
+            broker.publish('sensors/7/data', '{"v": "+"}')
+            messages = dict(seen.wait_for(2))
+        assert messages['good/7'] == '{"v": "+"}'
+        assert json.loads(messages['errors/fan'])['failures'] == [{
+            'failedAction': 'RepublishAction', 'failedResource': 'bad/+',
+            'errorMessage': 'the target topic is empty or holds a wildcard'}]
+
+
+def test_a_row_that_is_none_for_the_time_series_reaches_the_error_action(broker, tmp_path):
+    with Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('store', """
+            CREATE TABLE readings WITH ('connector' = 'timestream');
+            CREATE RULE store WITH ('on_error' = 'errors/store') AS
+            INSERT INTO readings SELECT * FROM 'sensors/+/data';
+        """)
+        gateway.start()
+        with Subscription(broker, 'errors/#') as errors:
+            broker.publish('sensors/7/data', '{"v": 1}')
+            broker.publish('sensors/7/data', '{"only": "text"}')
+            (_, payload), = errors.wait_for(1)
+        assert json.loads(payload)['failures'] == [{
+            'failedAction': 'TimestreamAction', 'failedResource': 'readings',
+            'errorMessage': 'no member holds a measure'}]
+        assert gateway.query('SELECT COUNT(*) AS n FROM readings') == [{'n': 1}]
+
+
+@pytest.mark.parametrize('tree', [False, True])
+def test_no_error_is_lost_by_kills(broker, tmp_path, tree):
+    """Killed again and again while messages are rejected: each is told, at least once."""
+    count = 300
+    with web_server(410) as (url, _), Gateway(tmp_path, broker,
+                                              checkpoint_interval='200ms') as gateway:
+        gateway.write_rule('forward', rejecting_rule(url))
+        gateway.start()
+        with Subscription(broker, 'errors/#') as errors:
+            told = collections.Counter()
+
+            def all_told():
+                told.clear()
+                for _, payload in errors.so_far():
+                    original = json.loads(payload)['base64OriginalPayload']
+                    told[json.loads(base64.b64decode(original))['v']] += 1
+                return set(told) >= set(range(count)) and told
+
+            for first in range(0, count, 100):
+                seen = len(errors.so_far()) + random.randint(1, 60)
+                broker.publish('sensors/7/data', ''.join(
+                    f'{{"v": {number}}}\n' for number in range(first, first + 100)), lines=True)
+                wait_until(lambda: len(errors.so_far()) > seen, 'error messages', every_s=0.001)
+                gateway.kill(tree)
+                gateway.start()
+            assert set(wait_until(all_told, f'{count} error messages')) == set(range(count))
