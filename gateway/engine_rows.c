@@ -6,8 +6,8 @@
  */
 #include "engine_state.h"
 
-#include "action_class.h"
 #include "message.h"
+#include "rules/error_action.h"
 
 #include <stdlib.h>
 
@@ -103,6 +103,26 @@ record_of(struct run *run, const struct ruleset_rule *rule, struct sink *sink,
     };
 }
 
+/* What failed, in the error action's words: a topic, a table, or a URL. */
+static struct rule_failure
+failure_of(const struct ruleset_rule *rule, const struct rule_output *output)
+{
+    const struct ruleset_relation *relation = rule->targets[output->target].relation;
+    struct rule_failure failure = {
+            .action = error_action_class(&rule->info->targets[output->target],
+                                         relation == NULL ? BYTES("topic")
+                                                          : relation->declared->connector),
+            .resource = output->text,
+            .message = output->failure,
+    };
+    for (size_t i = 0; relation != NULL && i < relation->declared->option_count; i++) {
+        if (bytes_equal(relation->declared->options[i].name, BYTES("url"))) {
+            failure.resource = relation->declared->options[i].value;
+        }
+    }
+    return failure;
+}
+
 /* Runs the rule's error action on failures of this message. */
 static void
 run_error_action(struct run *run, const struct ruleset_rule *rule,
@@ -133,9 +153,10 @@ original_of(const struct run *run, const struct ruleset_rule *rule,
             const struct rule_output *output)
 {
     struct arena *arena = run->message.arena;
+    const struct rule_failure failure = failure_of(rule, output);
     const struct original original = {
-            .action = action_class(rule, output->target),
-            .resource = action_resource(output, arena),
+            .action = failure.action,
+            .resource = failure.resource,
             .flags = run->record->flags,
             .props = run->record->props,
             .payload = run->record->payload,
@@ -184,11 +205,7 @@ tell_failures(struct run *run, const struct ruleset_rule *rule, const struct rul
     for (size_t i = 0; i < row->output_count; i++) {
         const struct rule_output *output = &row->outputs[i];
         if (output->failure.size > 0) {
-            failures[failed++] = (struct rule_failure){
-                    .action = action_class(rule, output->target),
-                    .resource = action_resource(output, arena),
-                    .message = output->failure,
-            };
+            failures[failed++] = failure_of(rule, output);
         }
     }
     if (failed > 0) {

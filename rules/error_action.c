@@ -6,6 +6,8 @@
  */
 #include "error_action.h"
 
+#include "action.h"
+
 #include "base/base64.h"
 #include "base/json.h"
 
@@ -128,4 +130,13 @@ error_action_write_batch(struct buf *out, struct bytes rule, const struct rule_m
         write_failure(out, &failures[i].failure, arena);
     }
     buf_append_string(out, "]}");
+}
+
+struct bytes
+error_action_class(const struct rule_target *target, struct bytes connector)
+{
+    const struct action_kind *kind = target->action != NULL
+                                             ? target->action->kind
+                                             : action_kind_of_connector(connector);
+    return kind == NULL ? connector : bytes_of_string(kind->failed);
 }

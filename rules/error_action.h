@@ -20,6 +20,12 @@ struct error_batch_failure {
     size_t affected_count;
 };
 
+/*
+ * AWS's class of what a target does ("RepublishAction"), of one in SQL by its connector ("topic" of
+ * a topic); static. A connector that no action of AWS stands for is its own class.
+ */
+struct bytes error_action_class(const struct rule_target *target, struct bytes connector);
+
 /* Appends the payload. Bytes that are not UTF-8 in a text are replaced by U+FFFD. */
 void error_action_write(struct buf *out, struct bytes rule, const struct rule_message *message,
                         const struct rule_failure *failures, size_t failure_count);

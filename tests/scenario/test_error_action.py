@@ -72,7 +72,7 @@ def test_a_rejecting_web_server_reaches_the_error_topic(broker, tmp_path):
         assert message['ruleName'] == 'forward'
         assert message['topic'] == 'sensors/7/data'
         assert base64.b64decode(message['base64OriginalPayload']).decode() == ORIGINAL
-        assert message['failures'] == [{'failedAction': 'HttpAction', 'failedResource': 'web',
+        assert message['failures'] == [{'failedAction': 'HttpAction', 'failedResource': url,
                                         'errorMessage': 'HTTP 410: gone'}]
         assert requests[0][1] == b'{"w":2}'
 
@@ -103,6 +103,22 @@ def test_a_target_topic_that_is_none_reaches_the_error_action(broker, tmp_path):
         assert json.loads(messages['errors/fan'])['failures'] == [{
             'failedAction': 'RepublishAction', 'failedResource': 'bad/+',
             'errorMessage': 'the target topic is empty or holds a wildcard'}]
+
+
+def test_an_error_action_of_aws_rule_json(broker, tmp_path):
+    role = 'arn:aws:iam::123456789012:role/r'
+    with web_server(400) as (url, _), Gateway(tmp_path, broker) as gateway:
+        (gateway.rules / 'forward.json').write_text(json.dumps({
+            'sql': "SELECT * FROM 'sensors/+/data'", 'awsIotSqlVersion': '2016-03-23',
+            'actions': [{'http': {'url': url}}],
+            'errorAction': {'republish': {'topic': 'errors/${topic(2)}', 'roleArn': role}}}))
+        gateway.start()
+        with Subscription(broker, 'errors/#') as errors:
+            broker.publish('sensors/7/data', ORIGINAL)
+            (topic, payload), = errors.wait_for(1)
+        assert topic == 'errors/7'
+        assert json.loads(payload)['failures'] == [{
+            'failedAction': 'HttpAction', 'failedResource': url, 'errorMessage': 'HTTP 400: gone'}]
 
 
 def test_a_row_that_is_none_for_the_time_series_reaches_the_error_action(broker, tmp_path):

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "base/buf.h"
+#include "rules/error_action.h"
 #include "rules/rule.h"
 
 #include <stdio.h>
@@ -505,7 +506,12 @@ an_error_action_sees_the_original_message(void **state)
     message.parsed = NULL;
     rule_run_error(file->rules[2], &message, failures, 0, &row);
     assert_bytes(row.outputs[0].failure, "the target topic is empty or holds a wildcard");
-    assert_int_equal(rule_info(file->rules[1])->error_targets[0].kind, RULE_TARGET_RELATION);
+    const struct rule_target *target = &rule_info(file->rules[1])->error_targets[0];
+    assert_int_equal(target->kind, RULE_TARGET_RELATION);
+    assert_bytes(error_action_class(target, BYTES("timeseries")), "TimestreamAction");
+    assert_bytes(error_action_class(target, BYTES("handler")), "LambdaAction");
+    assert_bytes(error_action_class(target, BYTES("topic")), "RepublishAction");
+    assert_bytes(error_action_class(target, BYTES("console")), "console");
     assert_int_equal(rule_info(file->rules[3])->error_target_count, 0);
     arena_fini(&arena);
     rule_file_free(file);
