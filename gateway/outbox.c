@@ -337,7 +337,8 @@ log_rejected(struct outbox *outbox, const struct dead_letter *letter)
                     "%llu more since the last such line",
                     outbox->options.name,
                     letter->record.is_error_action ? "the error action of " : "",
-                    BYTES_ARG(letter->record.rule), BYTES_ARG(letter->reason), (unsigned long long)gate->hidden);
+                    BYTES_ARG(letter->record.rule), BYTES_ARG(letter->reason),
+                    (unsigned long long)gate->hidden);
     }
 }
 
