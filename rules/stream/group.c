@@ -69,7 +69,7 @@ group_take(const struct group_plan *plan, struct group *group, const struct stre
         if (!aggregate_take(plan->aggregates[i], accumulator, op, run, row)) {
             return;
         }
-        run->state_bytes += aggregate_footprint(accumulator) - before;
+        stream_grew(run, aggregate_footprint(accumulator) - before);
     }
     group->rows++;
 }

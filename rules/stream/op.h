@@ -52,6 +52,7 @@ struct stream_op {
     unsigned port;           /* which input of `next` this is */
     int64_t watermark_ms;    /* the last that came in (of several inputs, the least) */
     int64_t port_watermarks_ms[2];
+    bool is_port_idle[2];    /* of two inputs: its source is silent, and does not hold back */
 };
 
 struct stream_run {
@@ -63,12 +64,18 @@ struct stream_run {
     struct stream_stats stats;
     struct stream_output output;
     uint64_t sequence;      /* of rows: the order of arrival */
-    size_t state_bytes;     /* that operators hold, about */
+    size_t state_bytes;     /* that operators hold, about; of children: in their parent */
+    struct stream_run *parent; /* of a run for one key: keyed.c */
+    struct stream_keyed *keyed;
 };
 
 /* Pushes to what follows `op`. */
 void stream_push(struct stream_op *op, struct stream_run *run, const struct stream_value *row);
 void stream_push_watermark(struct stream_op *op, struct stream_run *run, int64_t ms);
+
+/* The source before `op` has fallen silent, or speaks again: of several inputs, a silent one does
+ * not hold back the others. */
+void stream_push_idle(struct stream_op *op, struct stream_run *run, bool is_idle);
 
 /* Evaluates in the context of an operator: its row and watermark. False: the row failed and has
  * been counted and reported. */
@@ -83,6 +90,8 @@ void stream_reject(struct stream_run *run, const char *reason);
  * more has been rejected. */
 bool stream_take(struct stream_run *run, size_t bytes);
 void stream_give(struct stream_run *run, size_t bytes);
+/* Counts memory that was taken without asking: an accumulator that grew. */
+void stream_grew(struct stream_run *run, size_t bytes);
 
 /* ---- the kinds of operators: each has a plan of its own ---- */
 
@@ -109,7 +118,8 @@ struct stream_source_plan {
     size_t event_column;                        /* SIZE_MAX: none */
     const struct stream_node *watermark;
     int64_t max_future_ms;                      /* 0: any */
-    int64_t idle_ms;                            /* 0: a silent source holds its windows open */
+    int64_t idle_ms;      /* 0: a silent source holds its windows open */
+    bool is_idle_advance; /* then event time goes on by the clock; else only others go on */
     size_t index;                               /* of the source in the program */
 };
 extern const struct stream_op_class stream_source_class;

@@ -197,6 +197,34 @@ time_format(const struct statement *statement)
                    : STREAM_TIME_SQL;
 }
 
+/* 'gateway.idle' and 'gateway.watermark-scope'. */
+static bool
+read_words(struct planner *planner, const struct statement *statement,
+           struct stream_source_plan *plan)
+{
+    struct bytes idle = option(statement, "gateway.idle");
+    struct bytes scope = option(statement, "gateway.watermark-scope");
+    plan->is_idle_advance = idle.data == NULL
+                                    ? option(statement, "scan.watermark.idle-timeout").data == NULL
+                                    : bytes_equal_string(idle, "advance");
+    if (idle.data != NULL && !plan->is_idle_advance && !bytes_equal_string(idle, "hold")) {
+        stream_fail(&planner->compiler, statement->name_span,
+                    "'gateway.idle' is 'advance' or 'hold'");
+        return false;
+    }
+    if (scope.data == NULL || bytes_equal_string(scope, "source")) {
+        return true;
+    }
+    if (!bytes_equal_string(scope, "key") || statement->partition_count == 0) {
+        stream_fail(&planner->compiler, statement->name_span,
+                    "'gateway.watermark-scope' is 'source', or 'key' of a table that is "
+                    "PARTITIONED BY its key");
+        return false;
+    }
+    planner->scope = statement;
+    return true;
+}
+
 static const struct stream_op_plan *
 plan_outside(struct planner *planner, const struct relation_entry *entry)
 {
@@ -206,7 +234,12 @@ plan_outside(struct planner *planner, const struct relation_entry *entry)
     plan->op.class = &stream_source_class;
     plan->table = entry->table->name;
     plan->index = planner->source_count;
+    if (planner->host != NULL) {
+        plan->max_future_ms = planner->host->max_future_ms;
+        plan->idle_ms = planner->host->idle_ms;
+    }
     if (!read_columns(planner, statement, plan) || !read_watermark(planner, statement, plan) ||
+        !read_words(planner, statement, plan) ||
         !read_duration(planner, statement, "gateway.max-future", &plan->max_future_ms) ||
         !read_duration(planner, statement, "scan.watermark.idle-timeout", &plan->idle_ms)) {
         return NULL;
@@ -453,6 +486,7 @@ begin_program(struct planner *planner)
     planner->source_count = 0;
     planner->nesting = 0;
     planner->format = STREAM_TIME_SQL;
+    planner->scope = NULL;
 }
 
 static void
@@ -462,6 +496,11 @@ finish_program(struct planner *planner, const struct stream_op_plan *end,
     struct arena *arena = planner->compiler.arena;
     end = end == NULL ? NULL : drop_hidden(planner, end);
     if (end == NULL) {
+        return;
+    }
+    if (planner->scope != NULL && planner->source_count > 1) {
+        stream_fail(&planner->compiler, planner->scope->name_span,
+                    "a query of several tables cannot have a watermark for each key");
         return;
     }
     struct stream_program *program = arena_new(arena, struct stream_program);
@@ -486,9 +525,16 @@ finish_program(struct planner *planner, const struct stream_op_plan *end,
                               ? planner->format
                               : time_format(target->statement),
             .zone = planner->compiler.zone,
-            .state_max_bytes = STREAM_STATE_DEFAULT_MAX_BYTES,
+            .state_max_bytes = planner->host == NULL || planner->host->state_max_bytes == 0
+                                       ? STREAM_STATE_DEFAULT_MAX_BYTES
+                                       : planner->host->state_max_bytes,
             .fingerprint = fingerprint(planner),
     };
+    if (planner->scope != NULL) {
+        const struct stream_table *table = program->source_tables[0];
+        program->scope = table->partition_by;
+        program->scope_count = table->partition_count;
+    }
     planner->programs = mem_grow(planner->programs, planner->program_count,
                                  &planner->program_capacity, sizeof *planner->programs);
     planner->programs[planner->program_count++] = program;

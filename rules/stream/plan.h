@@ -43,6 +43,7 @@ struct planner {
     size_t source_count;
     unsigned nesting;
     enum stream_time_format format; /* of the first source */
+    const struct statement *scope;  /* the table whose keys have watermarks; NULL: none */
 };
 
 /* A window that a source asks for and that has not become an operator yet. */

@@ -17,7 +17,20 @@ struct stream_program {
     enum stream_time_format format;    /* of the times that come out */
     const struct zone *zone;
     size_t state_max_bytes;
+    const struct bytes *scope; /* members of payloads: each key has a watermark of its own */
+    size_t scope_count;        /* 0: one watermark a source, as in Flink */
     uint64_t fingerprint; /* of what the state depends on */
 };
+
+/*
+ * keyed.c: a run for each key ('gateway.watermark-scope' = 'key'), so that a device whose clock is
+ * ahead does not make the rows of the others late. Keys are members of the payload.
+ */
+struct stream_run *stream_keyed_run(struct stream_run *run, struct bytes payload);
+void stream_keyed_each(const struct stream_run *run,
+                       void (*each)(void *context, struct stream_run *child), void *context);
+void stream_keyed_free(struct stream_run *run);
+void stream_keyed_save(const struct stream_run *run, struct buf *out);
+bool stream_keyed_load(struct stream_run *run, struct wire_reader *reader);
 
 #endif

@@ -32,14 +32,21 @@ stream_push(struct stream_op *op, struct stream_run *run, const struct stream_va
     run->output.row(run->output.context, buf_bytes(&json));
 }
 
-static void
-receive_watermark(struct stream_op *op, struct stream_run *run, unsigned port, int64_t ms)
+/* What event time has come to: of two inputs the one that is behind, if it is not silent. */
+static int64_t
+least_watermark(const struct stream_op *op)
 {
-    op->port_watermarks_ms[port] = ms;
-    if (op->plan->input_count == 2) {
-        int64_t other = op->port_watermarks_ms[1 - port];
-        ms = other < ms ? other : ms;
+    const int64_t *ms = op->port_watermarks_ms;
+    if (op->plan->input_count < 2 || op->is_port_idle[1]) {
+        return ms[0];
     }
+    return op->is_port_idle[0] || ms[1] < ms[0] ? ms[1] : ms[0];
+}
+
+static void
+move_watermark(struct stream_op *op, struct stream_run *run, unsigned port)
+{
+    int64_t ms = least_watermark(op);
     if (ms <= op->watermark_ms) {
         return;
     }
@@ -56,7 +63,24 @@ void
 stream_push_watermark(struct stream_op *op, struct stream_run *run, int64_t ms)
 {
     if (op->next != NULL) {
-        receive_watermark(op->next, run, op->port, ms);
+        op->next->port_watermarks_ms[op->port] = ms;
+        move_watermark(op->next, run, op->port);
+    }
+}
+
+void
+stream_push_idle(struct stream_op *op, struct stream_run *run, bool is_idle)
+{
+    struct stream_op *next = op->next;
+    if (next == NULL || next->is_port_idle[op->port] == is_idle) {
+        return;
+    }
+    next->is_port_idle[op->port] = is_idle;
+    if (next->plan->input_count == 1 || next->is_port_idle[0] == next->is_port_idle[1]) {
+        stream_push_idle(next, run, is_idle && next->is_port_idle[0]);
+    }
+    if (is_idle && next->plan->input_count == 2 && !next->is_port_idle[1 - op->port]) {
+        move_watermark(next, run, op->port);
     }
 }
 
@@ -86,22 +110,37 @@ stream_op_eval(const struct stream_op *op, struct stream_run *run,
     return true;
 }
 
+/* Memory of a run for one key counts in the rule's. */
+static struct stream_run *
+root_of(struct stream_run *run)
+{
+    return run->parent == NULL ? run : run->parent;
+}
+
 bool
 stream_take(struct stream_run *run, size_t bytes)
 {
-    if (run->state_bytes + bytes > run->program->state_max_bytes) {
+    struct stream_run *root = root_of(run);
+    if (root->state_bytes + bytes > root->program->state_max_bytes) {
         run->stats.refused++;
         stream_reject(run, "the rule's state has reached its limit");
         return false;
     }
-    run->state_bytes += bytes;
+    root->state_bytes += bytes;
     return true;
+}
+
+void
+stream_grew(struct stream_run *run, size_t bytes)
+{
+    root_of(run)->state_bytes += bytes;
 }
 
 void
 stream_give(struct stream_run *run, size_t bytes)
 {
-    run->state_bytes -= bytes < run->state_bytes ? bytes : run->state_bytes;
+    struct stream_run *root = root_of(run);
+    root->state_bytes -= bytes < root->state_bytes ? bytes : root->state_bytes;
 }
 
 /* ---- life ---- */
@@ -154,6 +193,7 @@ stream_run_free(struct stream_run *run)
     if (run == NULL) {
         return;
     }
+    stream_keyed_free(run);
     for (size_t i = 0; i < run->op_count; i++) {
         if (run->ops[i]->plan->class->close != NULL) {
             run->ops[i]->plan->class->close(run->ops[i]);
@@ -167,10 +207,18 @@ stream_run_free(struct stream_run *run)
 
 /* ---- time and messages ---- */
 
+static void
+find_next_tick(void *context, struct stream_run *child)
+{
+    int64_t *next = context, at = stream_run_next_tick(child);
+    *next = at < *next ? at : *next;
+}
+
 int64_t
 stream_run_next_tick(const struct stream_run *run)
 {
     int64_t next = INT64_MAX;
+    stream_keyed_each(run, find_next_tick, &next);
     for (size_t i = 0; i < run->op_count; i++) {
         const struct stream_op_class *class = run->ops[i]->plan->class;
         int64_t at = class->next_tick == NULL ? INT64_MAX : class->next_tick(run->ops[i]);
@@ -194,9 +242,16 @@ move_clock(struct stream_run *run, int64_t now_ms)
     }
 }
 
+static void
+tick_child(void *context, struct stream_run *child)
+{
+    stream_run_tick(child, *(const int64_t *)context);
+}
+
 void
 stream_run_tick(struct stream_run *run, int64_t now_ms)
 {
+    stream_keyed_each(run, tick_child, &now_ms);
     move_clock(run, now_ms);
     arena_reset(&run->arena);
 }
@@ -204,6 +259,15 @@ stream_run_tick(struct stream_run *run, int64_t now_ms)
 void
 stream_run_message(struct stream_run *run, size_t source, const struct stream_message *message)
 {
+    if (run->program->scope_count > 0 && run->parent == NULL) {
+        struct stream_run *child = stream_keyed_run(run, message->payload);
+        run->stats.rows_in += child == NULL;
+        arena_reset(&run->arena);
+        if (child != NULL) {
+            stream_run_message(child, source, message);
+        }
+        return;
+    }
     move_clock(run, message->time_ms);
     run->stats.rows_in++;
     run->sequence++;
@@ -217,9 +281,16 @@ stream_run_message(struct stream_run *run, size_t source, const struct stream_me
     arena_reset(&run->arena);
 }
 
+static void
+finish_child(void *context, struct stream_run *child)
+{
+    stream_run_finish(child);
+}
+
 void
 stream_run_finish(struct stream_run *run)
 {
+    stream_keyed_each(run, finish_child, NULL);
     for (size_t i = 0; i < run->op_count; i++) {
         if (run->ops[i]->plan->class == &stream_source_class) {
             stream_push_watermark(run->ops[i], run, INT64_MAX);
@@ -228,10 +299,27 @@ stream_run_finish(struct stream_run *run)
     }
 }
 
+static void
+add_stats(void *context, struct stream_run *child)
+{
+    struct stream_stats *sum = context;
+    const struct stream_stats *own = &child->stats;
+    sum->rows_in += own->rows_in;
+    sum->rows_out += own->rows_out;
+    sum->bad += own->bad;
+    sum->null_rowtime += own->null_rowtime;
+    sum->future += own->future;
+    sum->late += own->late;
+    sum->no_window += own->no_window;
+    sum->failed += own->failed;
+    sum->refused += own->refused;
+}
+
 void
 stream_run_stats(const struct stream_run *run, struct stream_stats *out)
 {
     *out = run->stats;
+    stream_keyed_each(run, add_stats, out);
 }
 
 size_t
@@ -250,7 +338,7 @@ stream_run_watermark(const struct stream_run *run)
  *
  * u8 version | u64 fingerprint of the program | u64 sequence | u64 now | u64 bytes of
  * state | for each operator: its
- * three watermarks, and its own bytes, counted.
+ * three watermarks, which inputs are silent, and its own bytes, counted | the runs of keys.
  */
 
 void
@@ -267,12 +355,14 @@ stream_run_save(const struct stream_run *run, struct buf *out)
         wire_put_u64(out, (uint64_t)op->watermark_ms);
         wire_put_u64(out, (uint64_t)op->port_watermarks_ms[0]);
         wire_put_u64(out, (uint64_t)op->port_watermarks_ms[1]);
+        wire_put_u8(out, (uint8_t)(op->is_port_idle[0] | op->is_port_idle[1] << 1));
         buf_clear(&state);
         if (op->plan->class->save != NULL) {
             op->plan->class->save(op, &state);
         }
         wire_put_bytes(out, buf_bytes(&state));
     }
+    stream_keyed_save(run, out);
     buf_fini(&state);
 }
 
@@ -293,12 +383,15 @@ stream_run_load(struct stream_run *run, struct bytes saved)
         op->watermark_ms = (int64_t)wire_get_u64(&reader);
         op->port_watermarks_ms[0] = (int64_t)wire_get_u64(&reader);
         op->port_watermarks_ms[1] = (int64_t)wire_get_u64(&reader);
+        uint8_t idle = wire_get_u8(&reader);
+        op->is_port_idle[0] = (idle & 1) != 0;
+        op->is_port_idle[1] = (idle & 2) != 0;
         struct wire_reader state = wire_reader(wire_get_bytes(&reader));
         if (op->plan->class->load != NULL && !op->plan->class->load(op, &state)) {
             return false;
         }
     }
-    return wire_at_end(&reader);
+    return stream_keyed_load(run, &reader) && wire_at_end(&reader);
 }
 
 /* ---- what a program is ---- */

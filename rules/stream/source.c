@@ -11,6 +11,7 @@
 struct source_op {
     struct stream_op op;
     int64_t last_row_ms; /* processing time of the last row; for idle_ms */
+    bool is_idle;
 };
 
 static struct stream_value
@@ -110,6 +111,8 @@ stream_source_message(struct stream_op *op, struct stream_run *run,
     struct stream_value *row = arena_new_array(&run->arena, struct stream_value,
                                                plan->op.schema.count);
     source->last_row_ms = run->context.now_ms;
+    source->is_idle = false;
+    stream_push_idle(op, run, false);
     if (!read_columns(plan, run, message, row)) {
         run->stats.bad++;
         stream_reject(run, "not JSON, or a column has another type");
@@ -121,15 +124,16 @@ stream_source_message(struct stream_op *op, struct stream_run *run,
     }
 }
 
-/* After idle_ms without a row event time goes on by the clock, so that the last windows close. */
+/* After idle_ms without a row the source holds nobody back; or its event time goes on by the clock,
+ * so that the last windows close. */
 static int64_t
 next_tick(const struct stream_op *op)
 {
     const struct source_op *source = (const struct source_op *)op;
     const struct stream_source_plan *plan = (const struct stream_source_plan *)op->plan;
     bool waits = plan->idle_ms > 0 && plan->watermark != NULL && op->watermark_ms != INT64_MIN &&
-                 op->watermark_ms != INT64_MAX;
-    return waits ? source->last_row_ms + plan->idle_ms : INT64_MAX;
+                 op->watermark_ms != INT64_MAX && (plan->is_idle_advance || !source->is_idle);
+    return waits ? source->last_row_ms + plan->idle_ms + 1 : INT64_MAX;
 }
 
 static void
@@ -138,11 +142,17 @@ tick(struct stream_op *op, struct stream_run *run)
     struct source_op *source = (struct source_op *)op;
     const struct stream_source_plan *plan = (const struct stream_source_plan *)op->plan;
     int64_t silent_ms = run->context.now_ms - source->last_row_ms - plan->idle_ms;
-    if (silent_ms > 0) {
-        source->last_row_ms += silent_ms;
-        op->watermark_ms += silent_ms;
-        stream_push_watermark(op, run, op->watermark_ms);
+    if (silent_ms <= 0) {
+        return;
     }
+    if (!plan->is_idle_advance) {
+        source->is_idle = true;
+        stream_push_idle(op, run, true);
+        return;
+    }
+    source->last_row_ms += silent_ms;
+    op->watermark_ms += silent_ms;
+    stream_push_watermark(op, run, op->watermark_ms);
 }
 
 static void
@@ -154,13 +164,17 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
 static void
 save(const struct stream_op *op, struct buf *out)
 {
-    wire_put_u64(out, (uint64_t)((const struct source_op *)op)->last_row_ms);
+    const struct source_op *source = (const struct source_op *)op;
+    wire_put_u64(out, (uint64_t)source->last_row_ms);
+    wire_put_u8(out, source->is_idle);
 }
 
 static bool
 load(struct stream_op *op, struct wire_reader *reader)
 {
-    ((struct source_op *)op)->last_row_ms = (int64_t)wire_get_u64(reader);
+    struct source_op *source = (struct source_op *)op;
+    source->last_row_ms = (int64_t)wire_get_u64(reader);
+    source->is_idle = wire_get_u8(reader) != 0;
     return wire_at_end(reader);
 }
 

@@ -35,8 +35,13 @@ struct stream_table {
     size_t partition_count;
 };
 
-/* What a script may use of its host; members may be NULL. */
+/* What a script may use of its host; members may be NULL or 0. */
 struct stream_host {
+    /* For tables that do not say 'gateway.max-future', 'scan.watermark.idle-timeout' (then event
+     * time goes on by the clock). 0: off, as in Flink. */
+    int64_t max_future_ms;
+    int64_t idle_ms;
+    size_t state_max_bytes; /* of each program; 0: 64 MiB */
     const struct zone *(*zone)(void *context, struct bytes name);
     void *context;
 };
@@ -119,6 +124,14 @@ void stream_run_finish(struct stream_run *run);
 void stream_run_stats(const struct stream_run *run, struct stream_stats *out);
 size_t stream_run_footprint(const struct stream_run *run); /* bytes of state, about */
 int64_t stream_run_watermark(const struct stream_run *run); /* of the first source */
+
+/*
+ * Options of tables beyond Flink's: 'gateway.max-future' = '10 min' (rows from further ahead of the
+ * clock are rejected), 'scan.watermark.idle-timeout' = '30 s' with 'gateway.idle' = 'advance' (a
+ * silent source's windows close by the clock; without it a silent source only holds no join back),
+ * 'gateway.watermark-scope' = 'key' (each value of the PARTITIONED BY columns has a watermark of
+ * its own).
+ */
 
 /* The state as bytes, and a fresh run brought to it. False: not from the same program. */
 void stream_run_save(const struct stream_run *run, struct buf *out);

@@ -481,6 +481,119 @@ a_lookup_joins_a_row_with_what_the_table_holds(void **state)
     buf_fini(&lookups.keys);
 }
 
+/* ---- time on a machine: silence, clocks that are ahead, fleets ---- */
+
+/* Runs payloads a second apart, then lets `quiet_ms` pass; the rows are in `lookups`. */
+static void
+run_script(const char *sql, const char *const *payloads, int64_t quiet_ms,
+           struct lookups *lookups, struct stream_stats *stats)
+{
+    struct stream_script *script;
+    struct diag_list diags = {0};
+    if (!stream_script_parse(&script, BYTES("test"), bytes_of_string(sql), true, NULL, &diags)) {
+        fail_msg("%.*s", BYTES_ARG(diag_first_error(&diags)));
+    }
+    const struct stream_output output = {.row = keep_row, .context = lookups};
+    struct stream_run *run = stream_run_new(script->programs[0], &output);
+    int64_t now_ms = INT64_C(1709294400000); /* 2024-03-01T12:00 */
+    for (; *payloads != NULL; payloads++, now_ms += 1000) {
+        const char *source = *payloads;
+        const struct stream_message message = {
+                .payload = bytes_of_string(source + 1), .time_ms = now_ms};
+        stream_run_message(run, (size_t)(source[0] - '0'), &message);
+    }
+    stream_run_tick(run, now_ms + quiet_ms);
+    struct buf saved = {0};
+    struct stream_run *next = stream_run_new(script->programs[0], &output);
+    stream_run_save(run, &saved);
+    assert_true(stream_run_load(next, buf_bytes(&saved)));
+    buf_fini(&saved);
+    stream_run_stats(run, stats);
+    stream_run_free(next);
+    stream_run_free(run);
+    stream_script_free(script);
+    diag_list_fini(&diags);
+}
+
+#define DEVICES(options)                                                                         \
+    "CREATE TABLE s (id STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) PARTITIONED BY (id) "   \
+    "WITH ('connector'='mqtt' " options "); SELECT id, COUNT(*) AS n FROM s GROUP BY TUMBLE(ts, " \
+    "INTERVAL '10' SECOND), id;"
+
+static void
+a_silent_source_closes_its_windows_by_the_clock(void **state)
+{
+    static const char *const payloads[] = {"0{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:01\"}", NULL};
+    struct lookups lookups = {0};
+    struct stream_stats stats;
+    run_script(DEVICES(""), payloads, 60000, &lookups, &stats);
+    assert_int_equal(lookups.rows.size, 0);
+    run_script(DEVICES(", 'scan.watermark.idle-timeout'='5 s'"), payloads, 60000, &lookups, &stats);
+    assert_int_equal(lookups.rows.size, 0); /* as in Flink: nothing moves a single source */
+    run_script(DEVICES(", 'scan.watermark.idle-timeout'='5 s', 'gateway.idle'='advance'"),
+               payloads, 10000, &lookups, &stats);
+    assert_int_equal(lookups.rows.size, 0); /* event time is 12:00:07 */
+    run_script(DEVICES(", 'scan.watermark.idle-timeout'='5 s', 'gateway.idle'='advance'"),
+               payloads, 14000, &lookups, &stats);
+    assert_string_equal(buf_string(&lookups.rows), "{\"id\":\"a\",\"n\":1}\n");
+    buf_fini(&lookups.rows);
+}
+
+static void
+rows_from_the_future_are_refused(void **state)
+{
+    static const char *const payloads[] = {
+            "0{\"id\":\"a\",\"ts\":\"2024-03-01 12:10:01\"}",
+            "0{\"id\":\"a\",\"ts\":\"2024-03-01 12:09:59\"}", NULL};
+    struct lookups lookups = {0};
+    struct stream_stats stats;
+    run_script(DEVICES(", 'gateway.max-future'='10 min'"), payloads, 0, &lookups, &stats);
+    assert_int_equal(stats.future, 1);
+    assert_int_equal(stats.late, 0);
+    buf_fini(&lookups.rows);
+}
+
+static void
+with_a_watermark_for_each_key_a_fast_clock_harms_nobody(void **state)
+{
+    static const char *const payloads[] = {
+            "0{\"id\":\"fast\",\"ts\":\"2024-03-01 13:00:01\"}",
+            "0{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:01\"}",
+            "0{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:02\"}",
+            "0{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:12\"}", NULL};
+    struct lookups lookups = {0};
+    struct stream_stats stats;
+    run_script(DEVICES(""), payloads, 0, &lookups, &stats);
+    assert_int_equal(stats.late, 3);
+    run_script(DEVICES(", 'gateway.watermark-scope'='key'"), payloads, 0, &lookups, &stats);
+    assert_int_equal(stats.late, 0);
+    assert_int_equal(stats.rows_in, 4);
+    assert_string_equal(buf_string(&lookups.rows), "{\"id\":\"a\",\"n\":2}\n");
+    buf_fini(&lookups.rows);
+}
+
+#define TWO(options)                                                                          \
+    "CREATE TABLE a (id STRING, t TIMESTAMP(3), WATERMARK FOR t AS t) WITH ('connector'="     \
+    "'mqtt'" options "); CREATE TABLE b (id STRING, u TIMESTAMP(3), WATERMARK FOR u AS u) "   \
+    "WITH ('connector'='mqtt'" options "); SELECT a.id, u FROM a LEFT JOIN b ON a.id = b.id " \
+    "AND u BETWEEN t AND t + INTERVAL '5' SECOND;"
+
+static void
+a_silent_source_does_not_hold_a_join_back(void **state)
+{
+    static const char *const payloads[] = {
+            "1{\"id\":\"x\",\"u\":\"2024-03-01 12:00:00\"}",
+            "0{\"id\":\"y\",\"t\":\"2024-03-01 12:00:01\"}",
+            "0{\"id\":\"y\",\"t\":\"2024-03-01 12:00:30\"}", NULL};
+    struct lookups lookups = {0};
+    struct stream_stats stats;
+    run_script(TWO(""), payloads, 60000, &lookups, &stats);
+    assert_int_equal(lookups.rows.size, 0);
+    run_script(TWO(", 'scan.watermark.idle-timeout'='5 s'"), payloads, 3500, &lookups, &stats);
+    assert_string_equal(buf_string(&lookups.rows), "{\"id\":\"y\",\"u\":null}\n");
+    buf_fini(&lookups.rows);
+}
+
 int
 main(void)
 {
@@ -491,6 +604,10 @@ main(void)
             cmocka_unit_test(sessions_hold_what_their_definition_says),
             cmocka_unit_test(a_snapshot_of_another_program_is_refused),
             cmocka_unit_test(a_lookup_joins_a_row_with_what_the_table_holds),
+            cmocka_unit_test(a_silent_source_closes_its_windows_by_the_clock),
+            cmocka_unit_test(rows_from_the_future_are_refused),
+            cmocka_unit_test(with_a_watermark_for_each_key_a_fast_clock_harms_nobody),
+            cmocka_unit_test(a_silent_source_does_not_hold_a_join_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

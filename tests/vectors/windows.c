@@ -187,7 +187,7 @@ run_windows(struct vector *vector, struct buf *out)
 {
     struct diag_list diags = {0};
     struct stream_script *script = NULL;
-    const struct stream_host host = {find_zone, (void *)(uintptr_t)vector->host};
+    const struct stream_host host = {.zone = find_zone, .context = (void *)(uintptr_t)vector->host};
     bool refused = !stream_script_parse(&script, vector->id, member_string(vector, 0, "sql"), true,
                                         &host, &diags);
     bool passed = refused == (member(vector, "expect_error") != 0);
