@@ -144,13 +144,18 @@ check_fixed_text(struct reading *reading, uint32_t node, const struct action_val
     return false;
 }
 
+static bool
+is_topic(const struct reading *reading, const struct action_value *value)
+{
+    return reading->kind->naming == NAMING_TOPIC &&
+           (value->parameter->flags & PARAMETER_TARGET) != 0;
+}
+
 /* The text of the topic after '$$', which AWS writes for a leading '$'. */
 static struct bytes
 template_text(const struct reading *reading, const struct action_value *value)
 {
-    bool is_topic = reading->kind->naming == NAMING_TOPIC &&
-                    (value->parameter->flags & PARAMETER_TARGET);
-    return is_topic && bytes_starts_with(value->text, BYTES("$$"))
+    return is_topic(reading, value) && bytes_starts_with(value->text, BYTES("$$"))
                    ? bytes_slice(value->text, 1, value->text.size)
                    : value->text;
 }
@@ -161,6 +166,7 @@ compile_text(struct reading *reading, uint32_t node, struct action_value *value)
     struct document *document = reading->document;
     struct bytes text = template_text(reading, value);
     document_enter(document, value->text, node);
+    document->loader->compiler.place = is_topic(reading, value) ? PLACE_TOPIC : PLACE_TEMPLATE;
     bool ok = template_compile(&value->template, &document->loader->compiler, text,
                                (struct span){0, (uint32_t)value->text.size});
     document_leave(document);

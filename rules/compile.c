@@ -381,6 +381,11 @@ compile_call(struct compiler *compiler, const struct expr *expr)
         report_unknown_function(compiler, expr);
         return NULL;
     }
+    bool asks = external_call(function, expr);
+    bool catches = (function->flags & FUNCTION_CATCHES) != 0;
+    node->eval = catches ? eval_catch : eval_call;
+    ok = (!asks || external_check(compiler, expr, function)) && ok;
+    ok = (!catches || external_check_default(compiler, expr)) && ok;
     if (expr->distinct) {
         return refuse(compiler, expr, "DISTINCT is not available in rules", NULL);
     }
@@ -394,7 +399,7 @@ compile_call(struct compiler *compiler, const struct expr *expr)
         (expr->item_count > function->count_max && function->count_max != FUNCTION_ANY_COUNT)) {
         return warn_count(compiler, expr, function);
     }
-    return (function->flags & FUNCTION_PURE) != 0 ? fold(compiler, node) : node;
+    return (function->flags & FUNCTION_PURE) != 0 && !asks ? fold(compiler, node) : node;
 }
 
 /* ---- nested SELECT ---- */

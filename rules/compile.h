@@ -16,6 +16,20 @@ enum { VARIABLES_MAX = 10, VARIABLE_NAME_MAX = 64, TEMPLATE_PARTS_MAX = 64, REPO
 
 struct fields; /* fields.h */
 
+/* Where in a rule the text that is compiled stands: what becomes of its value. */
+enum compile_place {
+    PLACE_ROW,      /* SELECT, SET: it is stored */
+    PLACE_WHERE,
+    PLACE_TEMPLATE, /* a parameter of an action */
+    PLACE_TOPIC,    /* a topic, which everybody sees */
+};
+
+/* Calls of external functions in one rule, its templates included. */
+struct compile_uses {
+    unsigned items, registry, protobuf;
+    unsigned calls; /* that take their time */
+};
+
 struct compiler {
     struct arena *arena; /* for what is kept */
     struct arena *scratch;
@@ -29,6 +43,8 @@ struct compiler {
     bool version_2015;
     const struct assignment *variables; /* SET, those that are visible */
     uint32_t variable_count;
+    enum compile_place place;
+    struct compile_uses uses;
     struct bytes source_alias;          /* FROM table AS alias: alias.column is column */
     struct fields *fields;              /* gathers the paths of templates; NULL: nobody asks */
 };
@@ -46,6 +62,12 @@ bool template_compile(struct template *out, struct compiler *compiler, struct by
 
 /* Fills it in; what is Undefined gives nothing. */
 struct bytes template_run(const struct template *template, struct run *run);
+
+/* compile_external.c: whether the call asks the host, and what is wrong with such a call. */
+bool external_call(const struct function *function, const struct expr *expr);
+bool external_check(struct compiler *compiler, const struct expr *expr,
+                    const struct function *function);
+bool external_check_default(struct compiler *compiler, const struct expr *expr);
 
 /* For all of compile*.c. */
 struct node *compiler_node(struct compiler *compiler, node_fn *eval, enum node_content content,

@@ -273,11 +273,14 @@ compile_where(struct compiler *compiler, const struct expr *where, struct query 
     size_t count;
     const struct expr *const *conjuncts = conjuncts_of(where, compiler->scratch, &count);
     const struct node **nodes = arena_new_array(compiler->scratch, const struct node *, count);
+    enum compile_place place = compiler->place;
     bool ok = true;
+    compiler->place = PLACE_WHERE;
     for (size_t i = 0; i < count; i++) {
         nodes[i] = compile_expr(compiler, conjuncts[i]);
         ok = ok && nodes[i] != NULL;
     }
+    compiler->place = place;
     query->conjuncts = nodes;
     query->conjunct_count = (uint32_t)count;
     return ok;
@@ -309,6 +312,8 @@ compile_subquery(struct compiler *compiler, const struct select *select)
 const struct query *
 compile_query(struct compiler *compiler, const struct select *select)
 {
+    compiler->uses = (struct compile_uses){0};
+    compiler->place = PLACE_ROW;
     const struct query *draft = compile_subquery(compiler, select);
     lint_select(compiler, select, draft);
     return draft == NULL ? NULL : pool_query(&compiler->pool, draft);

@@ -399,6 +399,24 @@ eval_call(const struct node *node, struct run *run, struct value *out)
     node->function->run(&call, out);
 }
 
+/* get_or_default(x[, default]): what fails in x alone is Undefined. */
+void
+eval_catch(const struct node *node, struct run *run, struct value *out)
+{
+    bool doomed = run->failure != NULL;
+    struct value args[2];
+    for (uint32_t i = 0; i < node->item_count; i++) {
+        node_eval(node->items[i], run, &args[i]);
+        if (!doomed && run->failure != NULL) {
+            run->failure = NULL;
+            args[i] = value_undefined();
+        }
+    }
+    struct call call = {.run = run, .arena = run->arena, .args = args, .count = node->item_count};
+    *out = value_undefined();
+    node->function->run(&call, out);
+}
+
 /* ---- CAST ---- */
 
 static void

@@ -38,6 +38,7 @@ struct run {
     uint64_t draws;               /* random numbers drawn so far */
     uint32_t conjunct;            /* which one of WHERE stopped the message, when one did */
     bool version_2015;
+    const char *failure;          /* an external function failed, and so does the rule; else NULL */
 };
 
 struct node;
@@ -89,7 +90,7 @@ node_eval(const struct node *node, struct run *run, struct value *out)
 /* The evaluators (eval.c), named after what they evaluate. */
 node_fn eval_constant, eval_path, eval_variable, eval_star, eval_member, eval_index, eval_not,
         eval_negate, eval_and, eval_or, eval_equal, eval_not_equal, eval_order, eval_add,
-        eval_arithmetic, eval_in, eval_case, eval_array, eval_object, eval_call, eval_cast,
+        eval_arithmetic, eval_in, eval_case, eval_array, eval_object, eval_call, eval_catch, eval_cast,
         eval_select, eval_exists;
 
 enum cast_type { CAST_STRING, CAST_INT, CAST_DECIMAL, CAST_BOOLEAN };

@@ -9,6 +9,8 @@
 enum {
     FUNCTION_PURE = 1,  /* the same arguments give the same value: constant calls are folded */
     FUNCTION_2016 = 2,  /* not in version 2015-10-08 */
+    FUNCTION_EXTERNAL = 4, /* asks the host, and may fail: compile_external.c */
+    FUNCTION_CATCHES = 8,  /* what fails in its arguments is Undefined */
     FUNCTION_ANY_COUNT = UINT8_MAX,
 };
 

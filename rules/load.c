@@ -130,6 +130,7 @@ loader_compile_target(struct loader *loader, enum rule_target_kind kind, struct 
         text = bytes_slice(text, 1, text.size); /* AWS writes a leading '$' twice */
     }
     struct template *template = &out->template;
+    loader->compiler.place = kind == RULE_TARGET_TOPIC ? PLACE_TOPIC : PLACE_TEMPLATE;
     if (!template_compile(template, &loader->compiler, text, span)) {
         return false;
     }
@@ -236,6 +237,7 @@ loader_add_rule(struct loader *loader, struct rule *rule, struct span name_span)
     }
     rule->about->salt = salt_of(name);
     rule->version_2015 = loader->compiler.version_2015;
+    rule->about->info.calls_functions = loader->compiler.uses.calls > 0;
     loader->rules = mem_grow(loader->rules, loader->rule_count, &loader->rule_capacity,
                              sizeof *loader->rules);
     loader->rules[loader->rule_count++] = *rule;

@@ -101,6 +101,30 @@ finish_row(const struct rule *rule, struct run *run, const struct buf *text, str
 
 enum { ROW_ROOM = 64 };
 
+static enum rule_verdict
+make_row(const struct rule *rule, struct run *run, struct rule_row *out)
+{
+    struct buf text = {.arena = run->arena};
+    if (rule->query->shape == QUERY_EXTEND) {
+        buf_reserve(&text, run->message->payload.size + ROW_ROOM);
+    }
+    switch (query_run(rule->query, run, &text, &out->reason)) {
+    case QUERY_ROW:
+        return finish_row(rule, run, &text, out);
+    case QUERY_FILTERED:
+        out->conjunct = run->conjunct;
+        return RULE_FILTERED;
+    case QUERY_UNDEFINED:
+        out->conjunct = run->conjunct;
+        return RULE_UNDEFINED;
+    case QUERY_NOTHING:
+        return RULE_NOTHING;
+    case QUERY_FAILED:
+        return RULE_FAILED;
+    }
+    never("all verdicts are listed");
+}
+
 enum rule_verdict
 rule_run(const struct rule *rule, struct rule_message *message, struct rule_row *out)
 {
@@ -112,26 +136,13 @@ rule_run(const struct rule *rule, struct rule_message *message, struct rule_row 
             .salt = &rule->about->salt,
             .version_2015 = rule->version_2015,
     };
-    struct buf text = {.arena = message->arena};
     *out = (struct rule_row){0};
-    if (rule->query->shape == QUERY_EXTEND) {
-        buf_reserve(&text, message->payload.size + ROW_ROOM);
-    }
-    switch (query_run(rule->query, &run, &text, &out->reason)) {
-    case QUERY_ROW:
-        return finish_row(rule, &run, &text, out);
-    case QUERY_FILTERED:
-        out->conjunct = run.conjunct;
-        return RULE_FILTERED;
-    case QUERY_UNDEFINED:
-        out->conjunct = run.conjunct;
-        return RULE_UNDEFINED;
-    case QUERY_NOTHING:
-        return RULE_NOTHING;
-    case QUERY_FAILED:
+    enum rule_verdict verdict = make_row(rule, &run, out);
+    if (run.failure != NULL) { /* wherever it was: no target gets anything */
+        *out = (struct rule_row){.reason = run.failure};
         return RULE_FAILED;
     }
-    never("all verdicts are listed");
+    return verdict;
 }
 
 void
@@ -151,4 +162,8 @@ rule_run_error(const struct rule *rule, struct rule_message *message,
     *out = (struct rule_row){.payload = buf_bytes(&text), .payload_is_json = true};
     query_set_variables(rule->query, &run);
     fill_outputs(rule->about->error_targets, rule->about->info.error_target_count, &run, out);
+    for (size_t i = 0; i < out->output_count && run.failure != NULL; i++) {
+        struct rule_output *output = (struct rule_output *)(uintptr_t)&out->outputs[i];
+        output->failure = bytes_of_string(run.failure);
+    }
 }

@@ -202,6 +202,7 @@ struct rule_info {
     bool is_document; /* it comes from AWS rule JSON */
     bool disabled;    /* ruleDisabled: loaded and checked, not run */
     struct diag_place place;
+    bool calls_functions; /* it asks what takes its time: RULE_ASK_FUNCTION, RULE_ASK_MODEL */
 };
 
 const struct rule_info *rule_info(const struct rule *rule);
@@ -210,12 +211,43 @@ const struct rule_info *rule_info(const struct rule *rule);
 
 struct zone; /* base/zone.h */
 
+/* What the external functions ask, with the arguments: texts, or JSON where it says so. */
+enum rule_question {
+    RULE_ASK_SHADOW,     /* thing[, shadow] -> its document in JSON */
+    RULE_ASK_ITEM,       /* table, key name, key (JSON)[, sort key name, sort key (JSON)] -> JSON */
+    RULE_ASK_SECRET,     /* id, SecretString or SecretBinary[, key] -> text */
+    RULE_ASK_FUNCTION,   /* name or ARN, argument (JSON) -> JSON; takes its time */
+    RULE_ASK_THING,      /* thing -> JSON, as DescribeThing gives */
+    RULE_ASK_GROUPS,     /* thing -> JSON, as ListThingGroupsForThing gives */
+    RULE_ASK_MODEL,      /* model, record (JSON) -> JSON; takes its time */
+    RULE_ASK_DESCRIPTOR, /* bucket, key -> a FileDescriptorSet of protobuf */
+};
+
+struct rule_message;
+
+struct rule_ask {
+    enum rule_question question;
+    const struct rule_message *message;
+    const struct bytes *args; /* not empty, each of them */
+    size_t count;
+    struct arena *arena; /* for the answer */
+    struct bytes answer; /* or, when it failed, one sentence */
+};
+
+enum rule_answer {
+    RULE_ANSWERED,
+    RULE_NO_SUCH,    /* there is none: Undefined */
+    RULE_ASK_FAILED, /* the rule fails, unless get_or_default() catches it */
+};
+
 /*
  * What rules ask of the one that runs them, because rules/ itself knows no files. Every member may
  * be NULL, and so may the host: then the functions that need it give Undefined or fail.
  * Called on the thread of rule_run().
  */
 struct rule_host {
+    /* Answers what an external function asks. May block only where the caller of rule_run() may. */
+    enum rule_answer (*ask)(void *context, struct rule_ask *ask);
     /* A time zone by its name ("Europe/Oslo"); NULL when there is none. Lives as long as the host. */
     const struct zone *(*zone)(void *context, struct bytes name);
     void *context;
@@ -287,7 +319,7 @@ struct rule_row {
     bool payload_is_json;
     const struct rule_output *outputs; /* in the order of the targets */
     size_t output_count;
-    const char *reason; /* with RULE_FAILED: static text */
+    const char *reason; /* with RULE_FAILED: static, or in the message's arena */
     uint32_t conjunct;  /* with RULE_FILTERED and RULE_UNDEFINED: which of WHERE decided */
 };
 

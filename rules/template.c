@@ -123,6 +123,7 @@ compile_apart(struct template *out, struct compiler *compiler, struct bytes text
             .file = compiler->lines.file, .text = text, .comments = compiler->comments};
     bool ok = compile_parts(out, &apart, &source, 0, text, (struct span){0, 0});
     compiler->pool = apart.pool;
+    compiler->uses = apart.uses;
     for (size_t i = 0; i < diags.count; i++) {
         compiler_report(compiler, diags.items[i].level, span, "in the template: %.*s",
                         BYTES_ARG(diags.items[i].message));

@@ -123,11 +123,53 @@ origin_of(struct vector *vector)
     return origin;
 }
 
+/* ---- what rules ask of others ---- */
+
+/* "external" is {function: what it gives}, or else everything that is asked for fails. */
+static enum rule_answer
+answer(void *context, struct rule_ask *ask)
+{
+    static const char *const functions[] = {
+            [RULE_ASK_SHADOW] = "get_thing_shadow",
+            [RULE_ASK_ITEM] = "get_dynamodb",
+            [RULE_ASK_SECRET] = "get_secret",
+            [RULE_ASK_FUNCTION] = "aws_lambda",
+            [RULE_ASK_THING] = "get_registry_data",
+            [RULE_ASK_GROUPS] = "get_registry_data",
+            [RULE_ASK_MODEL] = "machinelearning_predict",
+            [RULE_ASK_DESCRIPTOR] = "decode",
+    };
+    struct vector *vector = context;
+    const char *function = functions[ask->question];
+    uint32_t parent = member(vector, "context");
+    uint32_t external =
+            parent == 0 ? 0 : json_member(&vector->json, parent, BYTES("external"));
+    bool listed = external != 0 && vector->json.nodes[external].kind == JSON_OBJECT;
+    uint32_t given =
+            listed ? json_member(&vector->json, external, bytes_of_string(function)) : 0;
+    if (given == 0) {
+        ask->answer = BYTES("it fails");
+        return RULE_ASK_FAILED;
+    }
+    ask->answer = ask->question == RULE_ASK_SECRET ? member_string(vector, external, function)
+                                                   : json_raw(&vector->json, given);
+    return RULE_ANSWERED;
+}
+
+static const struct zone *
+find_zone(void *context, struct bytes name)
+{
+    const struct vector *vector = context;
+    return vector->host->zone(vector->host->context, name);
+}
+
 /* ---- running ---- */
 
 static struct rule_message
 message_of(struct vector *vector, const struct rule_origin *origin)
 {
+    struct rule_host *host = arena_new(&vector->arena, struct rule_host);
+    *host = (struct rule_host){.ask = answer, .zone = find_zone, .context = vector};
     return (struct rule_message){
             .arena = &vector->arena,
             .topic = member_string(vector, 0, "topic"),
@@ -135,7 +177,7 @@ message_of(struct vector *vector, const struct rule_origin *origin)
             .time_us = now_us(vector),
             .seed = 7,
             .origin = origin,
-            .host = vector->host,
+            .host = host,
     };
 }
 
