@@ -822,15 +822,45 @@ add_user_property(MQTTProperties *properties, const struct message_property *use
     check(MQTTProperties_add(properties, &property) == 0);
 }
 
+/* A string or binary property; an empty one is absent. */
+static void
+add_data(MQTTProperties *properties, enum MQTTPropertyCodes code, struct bytes data)
+{
+    MQTTProperty property = {.identifier = code};
+    if (data.size > 0) {
+        property.value.data.data = (char *)(uintptr_t)data.data;
+        property.value.data.len = (int)data.size;
+        check(MQTTProperties_add(properties, &property) == 0);
+    }
+}
+
+static void
+add_publication(MQTTProperties *properties, const struct mqtt_publication *publication)
+{
+    const struct message_props *props = &publication->props;
+    if (props->payload_is_text) {
+        MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_PAYLOAD_FORMAT_INDICATOR};
+        property.value.byte = 1;
+        check(MQTTProperties_add(properties, &property) == 0);
+    }
+    if (publication->expires) {
+        add_number(properties, MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, publication->expiry_s);
+    }
+    add_data(properties, MQTTPROPERTY_CODE_CONTENT_TYPE, props->content_type);
+    add_data(properties, MQTTPROPERTY_CODE_RESPONSE_TOPIC, props->response_topic);
+    add_data(properties, MQTTPROPERTY_CODE_CORRELATION_DATA, props->correlation);
+    for (size_t i = 0; i < props->user_count; i++) {
+        add_user_property(properties, &props->user[i]);
+    }
+}
+
 bool
 mqtt_publish(struct mqtt_connection *connection, const struct mqtt_publication *publication,
              uint64_t token)
 {
     MQTTAsync_responseOptions response = response_for(connection, token, true);
     if (connection->options.version == MQTT_5) {
-        for (size_t i = 0; i < publication->user_count; i++) {
-            add_user_property(&response.properties, &publication->user[i]);
-        }
+        add_publication(&response.properties, publication);
     }
     check(publication->payload.size <= INT32_MAX);
     int code = MQTTAsync_send(connection->client, publication->topic,

@@ -130,8 +130,9 @@ struct mqtt_publication {
     struct bytes payload;
     int qos;
     bool is_retained;
-    const struct message_property *user; /* left out under MQTT 3.1.1 */
-    size_t user_count;
+    struct message_props props; /* left out under MQTT 3.1.1, and so is: */
+    bool expires;
+    uint32_t expiry_s; /* with `expires`: the broker keeps it that long for a subscriber */
 };
 
 /* Any thread. Copies. False: not connected or refused by Paho; there will be no `published`. */

@@ -21,6 +21,7 @@
 #include "base/wire.h"
 #include "drivers/mqtt.h"
 #include "drivers/publisher.h"
+#include "drivers/topic_params.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -51,6 +52,8 @@ struct topic_sink {
     struct buf outgoing;
     struct buf incoming;
     uint64_t number; /* of the last batch */
+    size_t *sent;    /* indexes of its records; in the batch's arena */
+    size_t sent_count;
     int64_t started_us;
     int64_t start_again_us;
     int64_t rest_ms;
@@ -169,24 +172,51 @@ is_up(struct topic_sink *sink, struct diag_list *diags)
 /* ---- a batch ---- */
 
 static void
-encode_batch(struct topic_sink *sink, const struct batch *batch, int64_t patience_ms)
+encode_record(struct topic_sink *sink, const struct sink_record *record,
+              const struct topic_params *params, struct arena *arena)
 {
     struct buf *out = &sink->outgoing;
+    struct bytes id = arena_printf(arena, "%.*s:%" PRIu64 ":%" PRIu32, BYTES_ARG(record->stream),
+                                   record->id.position, record->id.output);
+    wire_put_bytes(out, record->target);
+    wire_put_bytes(out, record->payload);
+    wire_put_bytes(out, id);
+    wire_put_varint(out, record->hops);
+    wire_put_u8(out, (uint8_t)(params->qos < 0 ? sink->options->qos : params->qos));
+    wire_put_bytes(out, params->headers);
+}
+
+/* Reads the parameters of all records; those that cannot be published are rejected here. */
+static struct topic_params *
+select_records(struct topic_sink *sink, struct batch *batch)
+{
+    struct topic_params *params = arena_new_array(batch->arena, struct topic_params, batch->count);
+    sink->sent = arena_new_array(batch->arena, size_t, batch->count);
+    sink->sent_count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct bytes reason;
+        if (topic_params_read(batch->records[i].params, batch->arena, &params[i], &reason)) {
+            sink->sent[sink->sent_count++] = i;
+        } else {
+            batch->outcomes[i] = (struct outcome){.verdict = VERDICT_REJECT, .reason = reason};
+        }
+    }
+    return params;
+}
+
+static void
+encode_batch(struct topic_sink *sink, struct batch *batch, int64_t patience_ms)
+{
+    struct buf *out = &sink->outgoing;
+    const struct topic_params *params = select_records(sink, batch);
     buf_clear(out);
     wire_put_u64(out, ++sink->number);
     wire_put_u32(out, (uint32_t)patience_ms);
-    wire_put_u8(out, (uint8_t)sink->options->qos);
     wire_put_u8(out, sink->options->retain);
-    wire_put_varint(out, batch->count);
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct sink_record *record = &batch->records[i];
-        struct bytes id = arena_printf(batch->arena, "%.*s:%" PRIu64 ":%" PRIu32,
-                                       BYTES_ARG(record->stream), record->id.position,
-                                       record->id.output);
-        wire_put_bytes(out, record->target);
-        wire_put_bytes(out, record->payload);
-        wire_put_bytes(out, id);
-        wire_put_varint(out, record->hops);
+    wire_put_varint(out, sink->sent_count);
+    for (size_t i = 0; i < sink->sent_count; i++) {
+        size_t index = sink->sent[i];
+        encode_record(sink, &batch->records[index], &params[index], batch->arena);
     }
 }
 
@@ -194,14 +224,15 @@ static void
 take_verdicts(struct topic_sink *sink, struct wire_reader *reader, struct batch *batch)
 {
     bool has_retry = false;
-    for (size_t i = 0; i < batch->count && !reader->failed; i++) {
+    for (size_t i = 0; i < sink->sent_count && !reader->failed; i++) {
+        struct outcome *outcome = &batch->outcomes[sink->sent[i]];
         uint8_t verdict = wire_get_u8(reader);
         struct bytes reason = wire_get_bytes(reader);
         if (reader->failed || verdict > VERDICT_REJECT) {
             return;
         }
-        batch->outcomes[i].verdict = (enum verdict)verdict;
-        batch->outcomes[i].reason = arena_copy(batch->arena, reason);
+        outcome->verdict = (enum verdict)verdict;
+        outcome->reason = arena_copy(batch->arena, reason);
         has_retry |= verdict == VERDICT_RETRY;
         atomic_fetch_add(&sink->published, verdict == VERDICT_DONE);
     }
@@ -224,7 +255,7 @@ receive_verdicts(struct topic_sink *sink, struct batch *batch, int64_t until_us,
         uint64_t number = wire_get_u64(&reader);
         uint64_t count = wire_get_varint(&reader);
         if (frame.type == PUBLISHER_VERDICTS && number == sink->number &&
-            count == batch->count) {
+            count == sink->sent_count) {
             take_verdicts(sink, &reader, batch);
             return true;
         }
@@ -253,6 +284,9 @@ topic_write(void *instance, struct batch *batch)
     if (is_up(sink, &diags)) {
         encode_batch(sink, batch, patience_ms);
         int64_t until_us = now_us(sink) + (patience_ms + ANSWER_SLACK_MS) * 1000;
+        if (sink->sent_count == 0) {
+            return; /* all are rejected */
+        }
         if (!frame_send(sink->child.fd, PUBLISHER_BATCH, buf_bytes(&sink->outgoing),
                         SEND_TIMEOUT_MS, &diags) ||
             !receive_verdicts(sink, batch, until_us, &diags)) {

@@ -42,13 +42,16 @@ enum {
     TICK_MS = 1000,
     CONNECT_PATIENCE_MS = 2000, /* a batch waits that long for a connection */
     GOODBYE_MS = 500,
+    HEADERS_LOG_EVERY_MS = 60000,
 };
 
 struct outgoing {
     char *topic; /* NUL-terminated; in the batch's arena */
     struct bytes payload; /* in the frame */
-    struct bytes id;
-    unsigned hops;
+    int qos;
+    struct message_props props; /* ours among the user properties */
+    bool expires;
+    uint32_t expiry_s;
     enum verdict verdict;
     struct bytes reason; /* static */
 };
@@ -57,13 +60,14 @@ struct publisher {
     struct config config;
     char *client_id;
     struct mqtt_connection *mqtt;
+    bool has_properties; /* MQTT 5 */
+    struct log_gate header_gate; /* headers that MQTT 3.1.1 cannot carry */
     int done_fd; /* readable when the batch is decided */
     struct buf frame;
     struct arena arena;
 
     /* the batch at hand; main thread */
     bool has_batch;
-    int qos;
     bool is_retained;
     int64_t until_us;
     int64_t connect_until_us;
@@ -126,19 +130,14 @@ static bool
 send_record(struct publisher *publisher, size_t i)
 {
     const struct outgoing *record = &publisher->records[i];
-    char hops[12];
-    int hops_size = snprintf(hops, sizeof hops, "%u", record->hops + 1);
-    struct message_property user[] = {
-            {BYTES(MESSAGE_ID_PROPERTY), record->id},
-            {BYTES(MESSAGE_HOPS_PROPERTY), bytes_of(hops, (size_t)hops_size)},
-    };
     struct mqtt_publication publication = {
             .topic = record->topic,
             .payload = record->payload,
-            .qos = publisher->qos,
+            .qos = record->qos,
             .is_retained = publisher->is_retained,
-            .user = user,
-            .user_count = 2,
+            .props = record->props,
+            .expires = record->expires,
+            .expiry_s = record->expiry_s,
     };
     return mqtt_publish(publisher->mqtt, &publication, publisher->number << 20 | i);
 }
@@ -267,8 +266,9 @@ find_fault(struct bytes topic, unsigned hops)
     if (!topic_is_valid(topic)) {
         return "the topic is empty, too long, not UTF-8, or has a wildcard or NUL";
     }
-    if (topic.data[0] == '$') {
-        return "topics that begin with '$' belong to the broker";
+    if (bytes_starts_with(topic, BYTES("$SYS")) || bytes_starts_with(topic, BYTES("$share/")) ||
+        bytes_starts_with(topic, BYTES("$CONTROL"))) {
+        return "topics that begin with '$SYS', '$share/' or '$CONTROL' belong to the broker";
     }
     if (hops >= MESSAGE_HOPS_LIMIT) {
         return "the message goes round in a circle: a rule publishes to what it reads";
@@ -277,20 +277,63 @@ find_fault(struct bytes topic, unsigned hops)
 }
 
 static void
+note_lost_headers(struct publisher *publisher, struct bytes topic)
+{
+    struct log_gate *gate = &publisher->header_gate;
+    if (log_gate_open(gate, now_us() / 1000, HEADERS_LOG_EVERY_MS)) {
+        log_warning("the headers of a message to '%.*s' are left out: the broker speaks MQTT 3.1.1 "
+                    "only; %llu more since the last such line",
+                    BYTES_ARG(topic), (unsigned long long)gate->hidden);
+    }
+}
+
+/* The properties that a rule asked for, and behind them ours. */
+static void
+read_properties(struct publisher *publisher, struct bytes headers, struct bytes id, unsigned hops,
+                struct outgoing *record)
+{
+    struct wire_reader reader = wire_reader(headers);
+    unsigned flags = headers.size == 0 ? 0 : wire_get_u8(&reader);
+    record->expires = (flags & PUBLISHER_EXPIRES) != 0;
+    record->expiry_s = (uint32_t)wire_get_varint(&reader);
+    record->props.payload_is_text = (flags & PUBLISHER_TEXT) != 0;
+    record->props.content_type = wire_get_bytes(&reader);
+    record->props.response_topic = wire_get_bytes(&reader);
+    record->props.correlation = wire_get_bytes(&reader);
+    uint64_t users = wire_get_varint(&reader);
+    check(users <= headers.size);
+    struct message_property *user =
+            arena_new_array(&publisher->arena, struct message_property, users + 2);
+    for (uint64_t i = 0; i < users; i++) {
+        user[i].name = wire_get_bytes(&reader);
+        user[i].value = wire_get_bytes(&reader);
+    }
+    check(headers.size == 0 || wire_at_end(&reader));
+    user[users] = (struct message_property){BYTES(MESSAGE_ID_PROPERTY), id};
+    user[users + 1] = (struct message_property){
+            BYTES(MESSAGE_HOPS_PROPERTY), arena_printf(&publisher->arena, "%u", hops + 1)};
+    record->props.user = user;
+    record->props.user_count = users + 2;
+}
+
+static void
 read_record(struct publisher *publisher, struct wire_reader *reader, size_t i)
 {
     struct bytes topic = wire_get_bytes(reader);
     struct outgoing *record = &publisher->records[i];
-    *record = (struct outgoing){
-            .payload = wire_get_bytes(reader),
-            .id = wire_get_bytes(reader),
-            .hops = (unsigned)wire_get_varint(reader),
-            .verdict = VERDICT_NONE,
-    };
+    *record = (struct outgoing){.payload = wire_get_bytes(reader), .verdict = VERDICT_NONE};
+    struct bytes id = wire_get_bytes(reader);
+    unsigned hops = (unsigned)wire_get_varint(reader);
+    record->qos = wire_get_u8(reader);
+    struct bytes headers = wire_get_bytes(reader);
     record->topic = (char *)(uintptr_t)arena_copy(&publisher->arena, topic).data;
-    const char *fault = find_fault(topic, record->hops);
+    const char *fault = find_fault(topic, hops);
     if (fault != NULL) {
         decide(publisher, i, VERDICT_REJECT, fault);
+    } else if (publisher->has_properties) {
+        read_properties(publisher, headers, id, hops, record);
+    } else if (headers.size > 0) {
+        note_lost_headers(publisher, topic);
     }
 }
 
@@ -303,7 +346,6 @@ open_batch(struct publisher *publisher, struct bytes body)
     publisher->number = wire_get_u64(&reader);
     publisher->until_us = now_us() + (int64_t)wire_get_u32(&reader) * 1000;
     publisher->connect_until_us = now_us() + (int64_t)CONNECT_PATIENCE_MS * 1000;
-    publisher->qos = wire_get_u8(&reader);
     publisher->is_retained = wire_get_u8(&reader) != 0;
     publisher->count = wire_get_varint(&reader);
     check(!reader.failed && publisher->count < 1 << 20);
@@ -411,6 +453,7 @@ open_connection(struct publisher *publisher, struct diag_list *diags)
     }
     options.client_id = publisher->client_id;
     options.sends_at_once = true;
+    publisher->has_properties = options.version == MQTT_5;
     options.is_session_kept = false; /* what is unacknowledged is sent again from the backlog */
     if (!mqtt_open(&publisher->mqtt, &options, &events, diags)) {
         fail(diags);
