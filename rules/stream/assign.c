@@ -7,18 +7,13 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
 {
     const struct assign_plan *plan = (const struct assign_plan *)op->plan;
     const struct zone *zone = plan->is_local ? run->context.zone : NULL;
-    struct stream_value time = stream_integer(run->context.now_ms);
+    int64_t time_ms;
     size_t columns = op->plan->schema.count - GROUP_BOUNDS;
     int64_t first, last;
-    if (plan->time != NULL && !stream_op_eval(op, run, plan->time, values, &time)) {
+    if (!stream_row_time(op, run, plan->time, values, &time_ms)) {
         return;
     }
-    if (time.is_null) {
-        run->stats.null_rowtime++;
-        stream_reject(run, "the event time is missing");
-        return;
-    }
-    if (!window_ends(&plan->shape, stream_local_ms(zone, time.integer), &first, &last)) {
+    if (!window_ends(&plan->shape, stream_local_ms(zone, time_ms), &first, &last)) {
         run->stats.no_window++;
         stream_reject(run, "between two windows");
         return;

@@ -140,20 +140,15 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
 {
     struct join_op *join = (struct join_op *)op;
     const struct join_plan *plan = plan_of(join);
-    struct stream_value time;
+    int64_t time_ms;
     bool has_null;
-    if (!stream_op_eval(op, run, plan->sides[port].time, values, &time) ||
+    if (!stream_row_time(op, run, plan->sides[port].time, values, &time_ms) ||
         !encode_key(join, run, port, values, &has_null)) {
         return;
     }
-    if (time.is_null) {
-        run->stats.null_rowtime++;
-        stream_reject(run, "the event time is missing");
-        return;
-    }
-    bool met = !has_null && meet(join, run, port, time.integer, values);
+    bool met = !has_null && meet(join, run, port, time_ms, values);
     bool is_late = op->watermark_ms != INT64_MIN &&
-                   needed_until(plan, port, time.integer) < op->watermark_ms;
+                   needed_until(plan, port, time_ms) < op->watermark_ms;
     if (is_late && !met) {
         run->stats.late++;
         stream_reject(run, "late: its partners have gone");
@@ -161,7 +156,7 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
     if (is_late) {
         return;
     }
-    struct kept_row kept = kept_row_of(&plan->sides[port].schema, values, time.integer, met);
+    struct kept_row kept = kept_row_of(&plan->sides[port].schema, values, time_ms, met);
     if (!stream_take(run, kept.size + ROW_OVERHEAD_BYTES)) {
         kept_row_fini(&kept);
         return;

@@ -423,18 +423,16 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
 {
     struct match_op *match = (struct match_op *)op;
     const struct match_plan *plan = plan_of(match);
-    struct stream_value time = stream_integer(run->context.now_ms);
-    if (plan->time != NULL && !stream_op_eval(op, run, plan->time, values, &time)) {
+    int64_t time_ms;
+    if (!stream_row_time(op, run, plan->time, values, &time_ms)) {
         return;
     }
-    if (time.is_null || (plan->time != NULL && time.integer <= op->watermark_ms)) {
-        run->stats.null_rowtime += time.is_null;
-        run->stats.late += !time.is_null;
-        stream_reject(run, time.is_null ? "the event time is missing"
-                                        : "late: rows behind it have been matched");
+    if (plan->time != NULL && time_ms <= op->watermark_ms) {
+        run->stats.late++;
+        stream_reject(run, "late: rows behind it have been matched");
         return;
     }
-    struct kept_row kept = kept_row_of(&plan->input, values, time.integer, run->sequence);
+    struct kept_row kept = kept_row_of(&plan->input, values, time_ms, run->sequence);
     if (!stream_take(run, kept.size + ROW_OVERHEAD_BYTES)) {
         kept_row_fini(&kept);
     } else if (plan->time != NULL) {

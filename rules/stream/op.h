@@ -83,6 +83,12 @@ bool stream_op_eval(const struct stream_op *op, struct stream_run *run,
                     const struct stream_node *node, const struct stream_value *row,
                     struct stream_value *out);
 
+/* When a row happened: its event time, or the processing time where `time` is NULL. False: it has
+ * none, and has been counted and reported. */
+bool stream_row_time(const struct stream_op *op, struct stream_run *run,
+                     const struct stream_node *time, const struct stream_value *row,
+                     int64_t *out_ms);
+
 /* A row (or a pair of row and window) that gives nothing: for the error output. */
 void stream_reject(struct stream_run *run, const char *reason);
 

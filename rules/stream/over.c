@@ -231,18 +231,16 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
     struct over_op *over = (struct over_op *)op;
     const struct over_plan *plan = plan_of(over);
     const struct stream_schema schema = input_schema(plan);
-    struct stream_value time = stream_integer(run->context.now_ms);
-    if (plan->time != NULL && !stream_op_eval(op, run, plan->time, values, &time)) {
+    int64_t time_ms;
+    if (!stream_row_time(op, run, plan->time, values, &time_ms)) {
         return;
     }
-    if (time.is_null || (plan->time != NULL && time.integer <= op->watermark_ms)) {
-        run->stats.null_rowtime += time.is_null;
-        run->stats.late += !time.is_null;
-        stream_reject(run, time.is_null ? "the event time is missing"
-                                        : "late: rows behind it have come out");
+    if (plan->time != NULL && time_ms <= op->watermark_ms) {
+        run->stats.late++;
+        stream_reject(run, "late: rows behind it have come out");
         return;
     }
-    struct kept_row kept = kept_row_of(&schema, values, time.integer, run->sequence);
+    struct kept_row kept = kept_row_of(&schema, values, time_ms, run->sequence);
     if (!stream_take(run, kept.size + ROW_OVERHEAD_BYTES)) {
         kept_row_fini(&kept);
         return;

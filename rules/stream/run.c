@@ -110,6 +110,23 @@ stream_op_eval(const struct stream_op *op, struct stream_run *run,
     return true;
 }
 
+bool
+stream_row_time(const struct stream_op *op, struct stream_run *run,
+                const struct stream_node *time, const struct stream_value *row, int64_t *out_ms)
+{
+    struct stream_value value = stream_integer(run->context.now_ms);
+    if (time != NULL && !stream_op_eval(op, run, time, row, &value)) {
+        return false;
+    }
+    if (value.is_null) {
+        run->stats.null_rowtime++;
+        stream_reject(run, "the event time is missing");
+        return false;
+    }
+    *out_ms = value.integer;
+    return true;
+}
+
 /* Memory of a run for one key counts in the rule's. */
 static struct stream_run *
 root_of(struct stream_run *run)

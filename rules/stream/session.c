@@ -209,18 +209,13 @@ static void
 row(struct stream_op *op, struct stream_run *run, unsigned port, const struct stream_value *values)
 {
     const struct window_plan *plan = (const struct window_plan *)op->plan;
-    struct stream_value time = stream_integer(run->context.now_ms);
-    if (plan->time != NULL && !stream_op_eval(op, run, plan->time, values, &time)) {
-        return;
-    }
-    if (time.is_null) {
-        run->stats.null_rowtime++;
-        stream_reject(run, "the event time is missing");
+    int64_t time_ms;
+    if (!stream_row_time(op, run, plan->time, values, &time_ms)) {
         return;
     }
     /* In processing time the clock has fired what is over before it let the row through. */
     int64_t fired_ms = plan->time == NULL ? INT64_MIN : op->watermark_ms;
-    take((struct session_op *)op, run, time.integer, fired_ms, values);
+    take((struct session_op *)op, run, time_ms, fired_ms, values);
 }
 
 /* ---- firing ---- */

@@ -153,17 +153,12 @@ row(struct stream_op *op, struct stream_run *run, unsigned port, const struct st
 {
     struct window_op *window = (struct window_op *)op;
     const struct window_plan *plan = (const struct window_plan *)op->plan;
-    struct stream_value time = stream_integer(run->context.now_ms);
-    if (plan->time != NULL && !stream_op_eval(op, run, plan->time, values, &time)) {
-        return;
-    }
-    if (time.is_null) {
-        run->stats.null_rowtime++;
-        stream_reject(run, "the event time is missing");
+    int64_t time_ms;
+    if (!stream_row_time(op, run, plan->time, values, &time_ms)) {
         return;
     }
     size_t slices = window->count;
-    take(window, run, stream_local_ms(zone_of(plan, run), time.integer), values);
+    take(window, run, stream_local_ms(zone_of(plan, run), time_ms), values);
     if (plan->time == NULL && window->count != slices) {
         set_due(window, run);
     }
