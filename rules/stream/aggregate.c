@@ -7,6 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+struct accumulator_extra {
+    uint64_t sequence; /* FIRST, LAST: of the value that is held */
+    bool has_overflown;
+    char *bytes; /* of the value that is held, or of LISTAGG: its items */
+    size_t size, capacity;
+    struct map distinct; /* encoded values that were taken -> themselves, owned */
+};
+
 static const struct {
     const char *name;
     enum aggregate_kind kind;
@@ -132,15 +140,45 @@ aggregate_compile(struct stream_compiler *compiler, const struct stream_scope *s
 
 /* ---- owned bytes ---- */
 
+static struct accumulator_extra *
+extra_of(struct accumulator *accumulator)
+{
+    if (accumulator->extra == NULL) {
+        accumulator->extra = mem_new(struct accumulator_extra);
+    }
+    return accumulator->extra;
+}
+
+static uint64_t
+sequence_of(const struct accumulator *accumulator)
+{
+    return accumulator->extra == NULL ? 0 : accumulator->extra->sequence;
+}
+
+static bool
+has_overflown(const struct accumulator *accumulator)
+{
+    return accumulator->extra != NULL && accumulator->extra->has_overflown;
+}
+
+/* The items of LISTAGG. */
+static struct bytes
+items_of(const struct accumulator *accumulator)
+{
+    const struct accumulator_extra *extra = accumulator->extra;
+    return extra == NULL ? BYTES("") : bytes_of(extra->bytes, extra->size);
+}
+
 static char *
 own_room(struct accumulator *accumulator, size_t size)
 {
-    if (size > accumulator->owned_capacity) {
-        accumulator->owned_capacity = size < 16 ? 16 : size;
-        accumulator->owned = mem_realloc(accumulator->owned, accumulator->owned_capacity);
+    struct accumulator_extra *extra = extra_of(accumulator);
+    if (size > extra->capacity) {
+        extra->capacity = size < 16 ? 16 : size;
+        extra->bytes = mem_realloc(extra->bytes, extra->capacity);
     }
-    accumulator->owned_size = size;
-    return accumulator->owned;
+    extra->size = size;
+    return extra->bytes;
 }
 
 /* Holds the value; its bytes are copied. */
@@ -166,16 +204,17 @@ hold(struct accumulator *into, struct stream_type type, const struct stream_valu
 void
 aggregate_fini(struct accumulator *accumulator)
 {
-    free(accumulator->owned);
-    if (accumulator->distinct != NULL) {
-        size_t cursor = 0;
-        struct bytes key;
-        void *value;
-        while (map_next(accumulator->distinct, &cursor, &key, &value)) {
+    struct accumulator_extra *extra = accumulator->extra;
+    size_t cursor = 0;
+    struct bytes key;
+    void *value;
+    if (extra != NULL) {
+        while (map_next(&extra->distinct, &cursor, &key, &value)) {
             free(value);
         }
-        map_fini(accumulator->distinct);
-        free(accumulator->distinct);
+        map_fini(&extra->distinct);
+        free(extra->bytes);
+        free(extra);
     }
     *accumulator = (struct accumulator){0};
 }
@@ -183,8 +222,11 @@ aggregate_fini(struct accumulator *accumulator)
 size_t
 aggregate_footprint(const struct accumulator *accumulator)
 {
-    size_t distinct = accumulator->distinct == NULL ? 0 : accumulator->distinct->count * 64;
-    return accumulator->owned_capacity + distinct;
+    enum { DISTINCT_VALUE_BYTES = 64 }; /* with its slot in the map, about */
+    const struct accumulator_extra *extra = accumulator->extra;
+    return extra == NULL ? 0
+                         : sizeof *extra + extra->capacity +
+                                   extra->distinct.count * DISTINCT_VALUE_BYTES;
 }
 
 /* ---- taking values ---- */
@@ -217,12 +259,15 @@ add_sum(const struct aggregate *aggregate, struct accumulator *into,
     if (aggregate->arg_type.kind == STREAM_DOUBLE) {
         add_real(into, value->real);
     } else if (aggregate->arg_type.kind == STREAM_INTEGER) {
-        into->has_overflown |= __builtin_add_overflow(into->value.integer, value->integer,
-                                                      &into->value.integer);
+        if (__builtin_add_overflow(into->value.integer, value->integer, &into->value.integer)) {
+            extra_of(into)->has_overflown = true;
+        }
     } else {
         struct stream_value sum = *value;
-        into->has_overflown |= into->count > 0 && !decimal_add(&sum.decimal, &into->value.decimal,
-                                                               &value->decimal, arena);
+        if (into->count > 0 && !decimal_add(&sum.decimal, &into->value.decimal, &value->decimal,
+                                            arena)) {
+            extra_of(into)->has_overflown = true;
+        }
         hold(into, aggregate->arg_type, &sum);
     }
 }
@@ -234,13 +279,13 @@ append_item(struct accumulator *into, uint64_t sequence, struct bytes text)
     struct buf item = {0};
     wire_put_u64(&item, sequence);
     wire_put_bytes(&item, text);
-    size_t old = into->owned_size;
-    if (old + item.size > into->owned_capacity) {
-        into->owned_capacity = (old + item.size) * 2;
-        into->owned = mem_realloc(into->owned, into->owned_capacity);
+    struct accumulator_extra *extra = extra_of(into);
+    if (extra->size + item.size > extra->capacity) {
+        extra->capacity = (extra->size + item.size) * 2;
+        extra->bytes = mem_realloc(extra->bytes, extra->capacity);
     }
-    memcpy(into->owned + old, item.data, item.size);
-    into->owned_size = old + item.size;
+    memcpy(extra->bytes + extra->size, item.data, item.size);
+    extra->size += item.size;
     buf_fini(&item);
 }
 
@@ -248,15 +293,13 @@ append_item(struct accumulator *into, uint64_t sequence, struct bytes text)
 static bool
 remember(struct accumulator *into, struct bytes encoded)
 {
-    if (into->distinct == NULL) {
-        into->distinct = mem_new(struct map);
-    }
-    if (map_find(into->distinct, encoded) != NULL) {
+    struct map *distinct = &extra_of(into)->distinct;
+    if (map_find(distinct, encoded) != NULL) {
         return false;
     }
     char *copy = mem_alloc(encoded.size);
     memcpy(copy, encoded.data, encoded.size);
-    map_put(into->distinct, bytes_of(copy, encoded.size), copy);
+    map_put(distinct, bytes_of(copy, encoded.size), copy);
     return true;
 }
 
@@ -282,10 +325,10 @@ add(const struct aggregate *aggregate, struct accumulator *into, const struct st
         break;
     case AGGREGATE_FIRST:
     case AGGREGATE_LAST:
-        if (first || (aggregate->kind == AGGREGATE_FIRST ? sequence < into->sequence
-                                                         : sequence >= into->sequence)) {
+        if (first || (aggregate->kind == AGGREGATE_FIRST ? sequence < sequence_of(into)
+                                                         : sequence >= sequence_of(into))) {
             hold(into, aggregate->arg_type, value);
-            into->sequence = sequence;
+            extra_of(into)->sequence = sequence;
         }
         break;
     case AGGREGATE_LISTAGG:
@@ -346,11 +389,11 @@ merge_distinct(const struct aggregate *aggregate, struct accumulator *into,
     size_t cursor = 0;
     struct bytes key;
     void *unused;
-    while (from->distinct != NULL && map_next(from->distinct, &cursor, &key, &unused)) {
+    while (from->extra != NULL && map_next(&from->extra->distinct, &cursor, &key, &unused)) {
         if (remember(into, key)) {
             struct wire_reader reader = wire_reader(key);
             struct stream_value value = stream_key_get(&reader, aggregate->arg_type, arena);
-            add(aggregate, into, &value, from->sequence, arena);
+            add(aggregate, into, &value, sequence_of(from), arena);
         }
     }
 }
@@ -380,7 +423,7 @@ aggregate_merge(const struct aggregate *aggregate, struct accumulator *into,
     if (is_moment(aggregate->kind)) {
         merge_moments(into, from);
     } else if (aggregate->kind == AGGREGATE_LISTAGG) {
-        struct wire_reader reader = wire_reader(bytes_of(from->owned, from->owned_size));
+        struct wire_reader reader = wire_reader(items_of(from));
         while (reader.rest.size > 0 && !reader.failed) {
             uint64_t sequence = wire_get_u64(&reader);
             append_item(into, sequence, wire_get_bytes(&reader));
@@ -389,8 +432,10 @@ aggregate_merge(const struct aggregate *aggregate, struct accumulator *into,
         add_real(into, from->sum);
         into->lost += from->lost;
     } else if (aggregate->kind != AGGREGATE_COUNT) {
-        add(aggregate, into, &from->value, from->sequence, arena);
-        into->has_overflown |= from->has_overflown;
+        add(aggregate, into, &from->value, sequence_of(from), arena);
+        if (has_overflown(from)) {
+            extra_of(into)->has_overflown = true;
+        }
     }
     into->count = count;
 }
@@ -413,7 +458,7 @@ static struct bytes
 join_items(const struct aggregate *aggregate, const struct accumulator *from, struct arena *arena)
 {
     struct list_item *items = arena_new_array(arena, struct list_item, (size_t)from->count);
-    struct wire_reader reader = wire_reader(bytes_of(from->owned, from->owned_size));
+    struct wire_reader reader = wire_reader(items_of(from));
     size_t count = 0;
     for (; count < (size_t)from->count && !reader.failed; count++) {
         items[count].sequence = wire_get_u64(&reader);
@@ -485,14 +530,14 @@ aggregate_finish(const struct aggregate *aggregate, const struct accumulator *fr
     } else if (aggregate->kind == AGGREGATE_LISTAGG) {
         out->text = join_items(aggregate, from, arena);
     } else if (aggregate->kind == AGGREGATE_AVG) {
-        return !from->has_overflown && finish_average(aggregate, from, arena, out);
+        return !has_overflown(from) && finish_average(aggregate, from, arena, out);
     } else if (is_double_sum(aggregate)) {
         out->real = from->sum + from->lost;
         return isfinite(out->real);
     } else {
         *out = from->value;
     }
-    return !from->has_overflown;
+    return !has_overflown(from);
 }
 
 /* ---- snapshots ---- */
@@ -529,12 +574,12 @@ aggregate_save(const struct aggregate *aggregate, const struct accumulator *from
     if (from->count == 0) {
         return;
     }
-    wire_put_u8(out, from->has_overflown);
-    wire_put_varint(out, from->sequence);
+    wire_put_u8(out, has_overflown(from));
+    wire_put_varint(out, sequence_of(from));
     if (holds_value(aggregate)) {
         stream_key_put(out, aggregate->arg_type, &from->value);
     } else if (aggregate->kind == AGGREGATE_LISTAGG) {
-        wire_put_bytes(out, bytes_of(from->owned, from->owned_size));
+        wire_put_bytes(out, items_of(from));
     } else if (aggregate->kind != AGGREGATE_COUNT) {
         put_double(out, from->mean);
         put_double(out, from->squares);
@@ -545,8 +590,8 @@ aggregate_save(const struct aggregate *aggregate, const struct accumulator *from
     size_t cursor = 0;
     struct bytes key;
     void *value;
-    wire_put_varint(out, from->distinct->count);
-    while (map_next(from->distinct, &cursor, &key, &value)) {
+    wire_put_varint(out, from->extra->distinct.count);
+    while (map_next(&from->extra->distinct, &cursor, &key, &value)) {
         wire_put_bytes(out, key);
     }
 }
@@ -560,8 +605,12 @@ aggregate_load(const struct aggregate *aggregate, struct accumulator *into,
     if (count == 0) {
         return !reader->failed;
     }
-    into->has_overflown = wire_get_u8(reader) != 0;
-    into->sequence = wire_get_varint(reader);
+    bool overflown = wire_get_u8(reader) != 0;
+    uint64_t sequence = wire_get_varint(reader);
+    if (overflown || sequence != 0) {
+        extra_of(into)->has_overflown = overflown;
+        into->extra->sequence = sequence;
+    }
     if (holds_value(aggregate)) {
         struct stream_value value = stream_key_get(reader, aggregate->arg_type, &arena);
         if (!reader->failed) {
@@ -570,7 +619,7 @@ aggregate_load(const struct aggregate *aggregate, struct accumulator *into,
     } else if (aggregate->kind == AGGREGATE_LISTAGG) {
         struct bytes items = wire_get_bytes(reader);
         memcpy(own_room(into, items.size + 1), items.size == 0 ? "" : items.data, items.size);
-        into->owned_size = items.size;
+        into->extra->size = items.size;
     } else if (aggregate->kind != AGGREGATE_COUNT) {
         into->mean = get_double(reader);
         into->squares = get_double(reader);

@@ -38,10 +38,11 @@ struct aggregate {
     struct bytes separator;  /* of LISTAGG */
 };
 
-/* All zero is an empty one. */
+struct accumulator_extra;
+
+/* All zero is an empty one. Small: there is one for each key, window and aggregate. */
 struct accumulator {
     int64_t count; /* of values taken */
-    uint64_t sequence;  /* FIRST, LAST: of the value that is held */
     union {
         struct stream_value value; /* SUM, MIN, MAX, FIRST, LAST: so far */
         struct {
@@ -51,10 +52,7 @@ struct accumulator {
             double sum, lost; /* SUM and AVG of doubles */
         };
     };
-    bool has_overflown;
-    char *owned;        /* the bytes of `value`, or of LISTAGG: its items */
-    size_t owned_size, owned_capacity;
-    struct map *distinct; /* encoded values that were taken; keys are owned */
+    struct accumulator_extra *extra; /* what few need: texts, order, distinct values; or NULL */
 };
 
 /* From a call; NULL after an error. The argument is compiled in `scope`. */
