@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 struct try {
+    struct host_sources sources;
     struct trial *trial;
     struct arena arena; /* of one message */
     struct trial_input input;
@@ -152,6 +153,7 @@ run_try(struct try *try, const char *sql, const char *input_path)
     struct ruleset *ruleset = NULL;
     struct host host;
     host_init(&host, &os_posix);
+    host_set_sources(&host, &try->sources);
     if (ruleset_load_text(&ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags) &&
         trial_input_read(input_path, &input, &try->diags)) {
         try->input.name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
@@ -197,6 +199,9 @@ cmd_try(int argc, char **argv)
     } else if (trial_input_now(now, &try.input.now_us, &try.diags)) {
         try.seed = (uint64_t)seed_number;
         try.input.account_id = bytes_of_string(line.config.account_id);
+        try.sources = (struct host_sources){.hides_secrets = true,
+                                            .registry_file = line.config.registry_file,
+                                            .descriptors_dir = line.config.descriptors_dir};
         code = run_try(&try, sql, input);
     }
     command_print_diags(&try.diags);

@@ -167,7 +167,11 @@ run_messages(struct why *why, const struct offline *offline)
     struct buf text = {0};
     bool done = true;
     struct host host;
+    const struct host_sources sources = {.hides_secrets = true,
+                                         .registry_file = why->config->registry_file,
+                                         .descriptors_dir = why->config->descriptors_dir};
     host_init(&host, &os_posix);
+    host_set_sources(&host, &sources);
     why->trial = trial_new(&why->rule->rule, 1, &host.rule, 1);
     if (offline->input != NULL) {
         done = trial_input_read(offline->input, &text, &why->diags);

@@ -443,6 +443,9 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     pthread_mutex_init(&engine->watch_lock, NULL);
     engine->recent = recent_new();
     host_init(&engine->host, options->os);
+    engine->options.sources.lookup = engine_look_up;
+    engine->options.sources.context = engine;
+    host_set_sources(&engine->host, &engine->options.sources);
     add_input(engine, INPUT_MESSAGES, "mqtt", options->source.dir);
     if (!open_failures(engine, diags)) {
         engine_free(engine);

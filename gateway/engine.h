@@ -12,6 +12,7 @@
 #define HEADGATE_ENGINE_H
 
 #include "checkpoint.h"
+#include "host.h"
 #include "message_origin.h"
 #include "recent.h"
 #include "ruleset.h"
@@ -36,6 +37,7 @@ struct engine_options {
     struct engine_source source;
     int64_t checkpoint_interval_ms;
     struct message_origin_options origin;
+    struct host_sources sources; /* the engine sets `lookup` and its context */
     unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
 };
 

@@ -76,6 +76,12 @@ struct engine {
     bool hurried; /* the sinks know of the commit that is near */
 };
 
+/* ---- engine_ask.c ---- */
+
+/* What rules ask of tables that sinks hold: `lookup` of struct host_sources. Engine thread. */
+bool engine_look_up(void *context, struct bytes table, struct bytes key, struct arena *arena,
+                    struct bytes *item, struct diag_list *diags);
+
 /* ---- engine_rows.c ---- */
 
 /* One record through the rules of the current generation, its rows into outboxes. */

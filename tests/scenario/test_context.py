@@ -68,3 +68,63 @@ def test_try_takes_the_origin_from_its_input():
     assert done.returncode == 0, done.stderr
     assert rows == [{'account': '42', 'client': 'c', 'ip': '::1', 'k': ['v']},
                     {'account': '42', 'client': 'n/a'}]
+
+
+SHADOWS = """\
+CREATE TABLE thing_shadows (thing VARCHAR, shadow VARCHAR)
+WITH ('connector' = 'dynamodb', 'partition_key' = 'thing', 'sort_key' = 'shadow');
+
+INSERT INTO thing_shadows
+SELECT topic(3) AS thing, 'classic' AS shadow, current.state AS state, current.version AS version
+FROM   '$aws/things/+/shadow/update/documents';
+"""
+
+ASKING = """\
+CREATE TABLE devices WITH ('connector' = 'dynamodb', 'partition_key' = 'id');
+INSERT INTO devices SELECT id, site FROM 'devices/+';
+
+INSERT INTO 'out/${topic(2)}'
+SELECT get_thing_shadow(topic(2), 'role').state.reported.on AS lit,
+       get_dynamodb('devices', 'id', topic(2), 'role').site AS site,
+       get_or_default(get_registry_data('DescribeThing', topic(2), 'role').thingTypeName, 'none') AS type
+FROM   'ask/+'
+WHERE  get_secret('key', 'SecretString', 'role') = password;
+"""
+
+
+def test_rules_ask_shadows_tables_secrets_and_the_inventory(tmp_path, broker):
+    secrets = tmp_path / 'secrets'
+    secrets.mkdir(mode=0o700)
+    (secrets / 'key').write_text('s3cr3t\n')
+    things = tmp_path / 'things.json'
+    things.write_text(json.dumps({'lamp': {'thingTypeName': 'light'}}))
+    with Gateway(tmp_path, broker, secrets_dir=secrets, registry_file=things) as gateway:
+        gateway.write_rule('shadows', SHADOWS)
+        gateway.write_rule('asking', ASKING)
+        gateway.start()
+        for name in ('lamp', 'pump'):
+            broker.publish(f'$aws/things/{name}/shadow/update/documents', json.dumps(
+                {'previous': {}, 'current': {'state': {'reported': {'on': name == 'lamp'}},
+                                             'version': 3}}))
+        broker.publish('devices/lamp', json.dumps({'id': 'lamp', 'site': 'north'}))
+        wait_until(lambda: gateway.sink('thing_shadows')['delivered'] == 2 and
+                   gateway.sink('devices')['delivered'] == 1, 'the tables to be filled')
+        with Subscription(broker, 'out/#') as out:
+            for name in ('lamp', 'pump'):
+                broker.publish(f'ask/{name}', '{"password": "wrong"}')
+                broker.publish(f'ask/{name}', '{"password": "s3cr3t"}')
+            assert [(topic, json.loads(payload)) for topic, payload in out.wait_for(2)] == [
+                ('out/lamp', {'lit': True, 'site': 'north', 'type': 'light'}),
+                ('out/pump', {'lit': False, 'type': 'none'})]
+        broker.publish('ask/nobody', '{"password": "s3cr3t"}')
+        wait_until(lambda: gateway.rule('asking.2')['failed'] == 1, 'the rule to fail')
+        assert "device 'nobody' has no shadow 'classic'" in gateway.output()
+        assert 's3cr3t' not in gateway.output()
+
+
+def test_try_shows_no_secret(tmp_path):
+    (tmp_path / 'key').write_text('s3cr3t')
+    done, rows = try_lines("SELECT get_or_default(isUndefined(a)) AS x FROM 'a' WHERE "
+                           "get_secret('key', 'SecretString', 'role') = '(secret)'",
+                           {'topic': 'a', 'payload': {}}, settings=[f'secrets_dir={tmp_path}'])
+    assert rows == [{'x': True}] and 's3cr3t' not in done.stdout + done.stderr
