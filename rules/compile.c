@@ -324,11 +324,6 @@ compile_cast(struct compiler *compiler, const struct expr *expr)
 static void
 report_unknown_function(struct compiler *compiler, const struct expr *expr)
 {
-    if (function_is_planned(expr->text)) {
-        compiler_report(compiler, DIAG_ERROR, expr->name_span,
-                        "function '%.*s' is not available yet", BYTES_ARG(expr->text));
-        return;
-    }
     compiler_report(compiler, DIAG_ERROR, expr->name_span, "unknown function '%.*s'",
                     BYTES_ARG(expr->text));
     const char *known = lint_foreign_function(expr->text);

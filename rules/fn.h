@@ -8,6 +8,6 @@
 #include "functions.def"
 #undef FUNCTION
 
-function_prepare_fn prepare_regexp;
+function_prepare_fn prepare_parse_time, prepare_regexp, prepare_time_to_epoch;
 
 #endif

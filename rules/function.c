@@ -14,11 +14,6 @@ const struct function functions[] = {
 
 const size_t function_count = sizeof functions / sizeof functions[0];
 
-/* Known to AWS IoT, not to us yet. */
-static const char *const planned[] = {
-        "parse_time", "time_to_epoch",
-};
-
 const struct function *
 function_find(struct bytes name)
 {
@@ -40,17 +35,6 @@ const char *
 function_nearest(struct bytes name)
 {
     return diag_nearest(name, function_count, name_at, functions);
-}
-
-bool
-function_is_planned(struct bytes name)
-{
-    for (size_t i = 0; i < sizeof planned / sizeof planned[0]; i++) {
-        if (bytes_equal_nocase(name, bytes_of_string(planned[i]))) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool

@@ -55,9 +55,6 @@ const struct function *function_find(struct bytes name);
 /* The nearest name for "did you mean", or NULL. */
 const char *function_nearest(struct bytes name);
 
-/* Functions of AWS that are not built yet: told apart from misspelt ones. */
-bool function_is_planned(struct bytes name);
-
 /* ---- arguments ---- */
 
 /* The standard conversions of an argument; false: Undefined. */

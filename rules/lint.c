@@ -4,6 +4,7 @@
  */
 #include "lint.h"
 
+#include "date.h"
 #include "fields.h"
 
 /* ---- comparisons ---- */
@@ -104,6 +105,36 @@ lint_name(struct compiler *compiler, const struct expr *expr)
     }
 }
 
+/* Date patterns that are wrong. */
+static void
+lint_pattern(struct compiler *compiler, const struct expr *call)
+{
+    static const struct {
+        const char *name;
+        size_t arg;
+        struct pattern_problem (*find)(struct bytes pattern, struct arena *arena);
+    } patterns[] = {
+            {"parse_time", 0, parse_time_problem},
+            {"time_to_epoch", 1, time_to_epoch_problem},
+    };
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        size_t arg = patterns[i].arg;
+        if (!bytes_equal_nocase(call->text, bytes_of_string(patterns[i].name)) ||
+            arg >= call->item_count || call->items[arg]->kind != EXPR_STRING) {
+            continue;
+        }
+        struct pattern_problem problem =
+                patterns[i].find(call->items[arg]->text, compiler->scratch);
+        if (problem.text.size > 0) {
+            compiler_report(compiler, DIAG_WARNING, call->items[arg]->span,
+                            "this is always Undefined: %.*s", BYTES_ARG(problem.text));
+        }
+        if (problem.hint.size > 0) {
+            compiler_hint(compiler, "%.*s", BYTES_ARG(problem.hint));
+        }
+    }
+}
+
 static void
 lint_expr(struct compiler *compiler, const struct expr *expr)
 {
@@ -111,6 +142,8 @@ lint_expr(struct compiler *compiler, const struct expr *expr)
         lint_binary(compiler, expr);
     } else if (expr->kind == EXPR_NAME) {
         lint_name(compiler, expr);
+    } else if (expr->kind == EXPR_CALL) {
+        lint_pattern(compiler, expr);
     } else if (expr->kind == EXPR_IN && expr->items[1]->kind == EXPR_ARRAY &&
                expr->items[1]->item_count == 0) {
         compiler_report(compiler, DIAG_WARNING, expr->span, "nothing is in an empty array");

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 
 char *
-expression_value(const char *expression, const char *payload)
+expression_value(const char *expression, const char *payload, const struct rule_host *host)
 {
     struct buf text = {0};
     buf_printf(&text, "SELECT VALUE %s FROM '#'", expression);
@@ -13,12 +13,13 @@ expression_value(const char *expression, const char *payload)
             .path = BYTES("test"), .name = BYTES("test"), .sql = buf_bytes(&text)};
     struct diag_list diags = {0};
     struct rule_file *file;
-    if (!rule_sql_parse(&file, &sql, &diags) || diags.count > 0) {
-        fail_msg("%s: %.*s", expression, BYTES_ARG(diags.items[0].message));
+    if (!rule_sql_parse(&file, &sql, &diags)) {
+        fail_msg("%s: %.*s", expression, BYTES_ARG(diag_first_error(&diags)));
     }
     struct arena arena = {0};
     struct rule_message message = {
-            .arena = &arena, .topic = BYTES("t"), .payload = bytes_of_string(payload)};
+            .arena = &arena, .topic = BYTES("t"), .payload = bytes_of_string(payload),
+            .host = host};
     struct rule_row row;
     enum rule_verdict verdict = rule_run(file->rules[0], &message, &row);
     if (verdict != RULE_MATCHED && verdict != RULE_NOTHING) {
@@ -32,10 +33,23 @@ expression_value(const char *expression, const char *payload)
     return value;
 }
 
+char *
+expression_literal(const char *text)
+{
+    struct buf out = {0};
+    buf_append_char(&out, '\'');
+    for (const char *c = text; *c != '\0'; c++) {
+        buf_append_string(&out, *c == '\'' ? "'" : "");
+        buf_append_char(&out, *c);
+    }
+    buf_append_char(&out, '\'');
+    return buf_take_string(&out);
+}
+
 void
 assert_value(const char *expression, const char *expected)
 {
-    char *actual = expression_value(expression, "{}");
+    char *actual = expression_value(expression, "{}", NULL);
     if (strcmp(actual, expected) != 0) {
         fail_msg("%s is %s, expected %s", expression, actual, expected);
     }

@@ -122,13 +122,8 @@ names_are_found_without_case(void **state)
     assert_null(function_find(BYTES("uper")));
     assert_string_equal(function_nearest(BYTES("uper")), "upper");
     assert_null(function_nearest(BYTES("completely_different")));
-    assert_true(function_is_planned(BYTES("Parse_Time")));
-    assert_false(function_is_planned(BYTES("abs")));
     assert_string_equal(rule_function_name(0), "abs");
     assert_null(rule_function_name(function_count));
-    for (size_t i = 0; i < function_count; i++) {
-        assert_false(function_is_planned(bytes_of_string(functions[i].name)));
-    }
 }
 
 int

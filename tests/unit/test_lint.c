@@ -94,6 +94,30 @@ slips_have_hints(void **state)
 }
 
 static void
+date_patterns_are_checked(void **state)
+{
+    static const struct lint_case cases[] = {
+            {"INSERT INTO 'a' SELECT parse_time('uuuu', t) AS x FROM 'b';",
+             "this is always Undefined: 'u' is no letter of this date pattern"},
+            {"INSERT INTO 'a' SELECT parse_time('uuuu', t) AS x FROM 'b';",
+             "parse_time has the letters of Joda-Time"},
+            {"INSERT INTO 'a' SELECT parse_time('', t) AS x FROM 'b';", "pattern is empty"},
+            {"INSERT INTO 'a' SELECT Time_to_epoch(t, 'yyyy-MM-dd x C') AS x FROM 'b';",
+             "parse_time those of Joda-Time"},
+            {"INSERT INTO 'a' SELECT time_to_epoch(t, 'yyyy-MM-ddThh:mm') AS x FROM 'b';",
+             "hint: text stands in quotes: 'yyyy-MM-dd''T''HH:mm'"},
+            {"INSERT INTO 'a' SELECT time_to_epoch(t, 'ddd') AS x FROM 'b';",
+             "'d' cannot stand there 3 times"},
+            {"INSERT INTO 'a' SELECT * FROM 'b' WHERE time_to_epoch(t, 'yyyy]') > 0;",
+             "']' closes nothing"},
+            {"INSERT INTO 'a' SELECT time_to_epoch(t, 'yyyy-MM-dd[ HH:mm]') AS x FROM 'b';", ""},
+            {"INSERT INTO 'a' SELECT parse_time('yyyy-MM-dd''T''HH', t) AS x FROM 'b';", ""},
+            {"INSERT INTO 'a' SELECT parse_time(p, t) AS x FROM 'b';", ""},
+    };
+    CASES(cases);
+}
+
+static void
 conditions_that_cannot_be_meant_are_warned_about(void **state)
 {
     static const struct lint_case cases[] = {
@@ -179,6 +203,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(slips_have_hints),
+            cmocka_unit_test(date_patterns_are_checked),
             cmocka_unit_test(conditions_that_cannot_be_meant_are_warned_about),
             cmocka_unit_test(filters_that_match_nothing_are_warned_about),
             cmocka_unit_test(rules_are_looked_at_together),
