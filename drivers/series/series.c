@@ -151,7 +151,8 @@ write_record(struct series_table *table, const struct sink_record *record, bool 
              struct arena *arena, struct outcome *outcome, struct diag_list *diags)
 {
     struct series_mapped mapped;
-    series_map_payload(table->map, record->payload, record->time_us, arena, &mapped);
+    const struct series_input input = {record->payload, record->params, record->time_us};
+    series_map_payload(table->map, &input, arena, &mapped);
     struct bytes reason = mapped.reason;
     for (size_t i = 0; i < mapped.count && !applied; i++) {
         struct bytes refusal = {0};

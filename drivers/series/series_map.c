@@ -203,6 +203,7 @@ struct mapping {
     const struct json *json;
     struct arena *arena;
     int64_t arrival_us;
+    struct series_action action;
     struct series_dimension *dimensions;
     size_t dimension_count;
     struct series_measure *measures;
@@ -306,6 +307,21 @@ decimal_to_ns(struct bytes text, int scale, int64_t *out)
 }
 
 static bool
+is_future(const struct mapping *mapping)
+{
+    return series_clock_is_plausible(mapping->arrival_us) &&
+           mapping->time_ns / CALENDAR_NS_PER_US > mapping->arrival_us + FUTURE_MAX_US;
+}
+
+static bool
+is_too_old(const struct mapping *mapping)
+{
+    return series_clock_is_plausible(mapping->arrival_us) &&
+           mapping->time_ns / CALENDAR_NS_PER_US <
+                   mapping->arrival_us - mapping->map->life_ms * 1000;
+}
+
+static bool
 take_time(struct mapping *mapping, struct bytes name, uint32_t node)
 {
     static const int scales[] = {
@@ -324,11 +340,7 @@ take_time(struct mapping *mapping, struct bytes name, uint32_t node)
                             "a time: an epoch number or an ISO 8601 text like "
                             "\"2024-01-01T12:00:00Z\"");
     }
-    if (!series_clock_is_plausible(mapping->arrival_us)) {
-        return true;
-    }
-    int64_t time_us = mapping->time_ns / CALENDAR_NS_PER_US;
-    if (time_us > mapping->arrival_us + FUTURE_MAX_US) {
+    if (is_future(mapping)) {
         return refuse(mapping,
                       arena_printf(mapping->arena,
                                    "member '%.*s' holds %.*s, more than 15 minutes after the "
@@ -336,11 +348,35 @@ take_time(struct mapping *mapping, struct bytes name, uint32_t node)
                                    BYTES_ARG(name), BYTES_ARG(shown(mapping, node)),
                                    units[mapping->map->time_unit]));
     }
-    if (time_us < mapping->arrival_us - mapping->map->life_ms * 1000) {
+    if (is_too_old(mapping)) {
         return refuse(mapping,
                       arena_printf(mapping->arena,
                                    "member '%.*s' holds %.*s, older than 'magnetic.retention'",
                                    BYTES_ARG(name), BYTES_ARG(shown(mapping, node))));
+    }
+    return true;
+}
+
+/* The time that the action gives. */
+static bool
+take_action_time(struct mapping *mapping)
+{
+    const struct series_action *action = &mapping->action;
+    if (!action->has_time) {
+        return true;
+    }
+    mapping->time_ns = action->time_ns;
+    if (is_future(mapping)) {
+        return refuse(mapping, arena_printf(mapping->arena,
+                                            "the timestamp '%.*s' is more than 15 minutes after "
+                                            "the arrival: is the unit right?",
+                                            BYTES_ARG(action->time_text)));
+    }
+    if (is_too_old(mapping)) {
+        return refuse(mapping, arena_printf(mapping->arena,
+                                            "the timestamp '%.*s' is older than "
+                                            "'magnetic.retention'",
+                                            BYTES_ARG(action->time_text)));
     }
     return true;
 }
@@ -488,6 +524,13 @@ take_member(struct mapping *mapping, uint32_t key, uint32_t node)
     if (kind == JSON_NULL) {
         return true;
     }
+    if (mapping->action.is_given) {
+        return series_action_is_reserved(name)
+                       ? refuse(mapping, arena_printf(mapping->arena,
+                                                      "'%.*s' cannot be the name of a measure",
+                                                      BYTES_ARG(name)))
+                       : take_measure(mapping, find_member(map, name), name, node);
+    }
     if (bytes_equal(name, map->time)) {
         return take_time(mapping, name, node);
     }
@@ -524,6 +567,9 @@ map_row(struct mapping *mapping, uint32_t object, struct series_row *out)
     mapping->measure_count = 0;
     mapping->time_ns = mapping->arrival_us * CALENDAR_NS_PER_US;
     mapping->version = 1;
+    if (!take_action_time(mapping)) {
+        return false;
+    }
     for (uint32_t key = object + 1; key < nodes[object].next; key = nodes[key + 1].next) {
         if (!take_member(mapping, key, key + 1)) {
             return false;
@@ -532,9 +578,11 @@ map_row(struct mapping *mapping, uint32_t object, struct series_row *out)
     if (mapping->measure_count == 0) {
         return refuse(mapping, BYTES("no member holds a measure"));
     }
+    bool is_action = mapping->action.is_given;
     *out = (struct series_row){
-            .dimensions = mapping->dimensions,
-            .dimension_count = mapping->dimension_count,
+            .dimensions = is_action ? mapping->action.dimensions : mapping->dimensions,
+            .dimension_count = is_action ? mapping->action.dimension_count
+                                         : mapping->dimension_count,
             .time_ns = mapping->time_ns,
             .version = mapping->version,
             .measures = mapping->measures,
@@ -559,19 +607,22 @@ map_array(struct mapping *mapping, struct series_row *rows, struct series_mapped
 }
 
 void
-series_map_payload(const struct series_map *map, struct bytes payload, int64_t arrival_us,
+series_map_payload(const struct series_map *map, const struct series_input *input,
                    struct arena *arena, struct series_mapped *out)
 {
     struct json json = {0};
     struct json_error error = {0};
     *out = (struct series_mapped){0};
-    if (!json_parse(&json, payload, JSON_DEPTH_MAX_DEFAULT, arena, &error)) {
+    if (!json_parse(&json, input->payload, JSON_DEPTH_MAX_DEFAULT, arena, &error)) {
         out->reason = arena_printf(arena, "the payload is not JSON: %s at byte %zu", error.message,
                                    error.offset);
         return;
     }
     struct mapping mapping = {
-            .map = map, .json = &json, .arena = arena, .arrival_us = arrival_us};
+            .map = map, .json = &json, .arena = arena, .arrival_us = input->arrival_us};
+    if (!series_action_read(input->params, arena, &mapping.action, &out->reason)) {
+        return;
+    }
     bool is_array = json.nodes[0].kind == JSON_ARRAY;
     struct series_row *rows =
             arena_new_array(arena, struct series_row, is_array ? json.nodes[0].count + 1 : 1);

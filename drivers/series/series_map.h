@@ -19,10 +19,14 @@
  * Undeclared measures: a number without point and exponent is a BIGINT (beyond 64 bits: refused),
  * with one a DOUBLE; true and false BOOLEAN; a string VARCHAR; an object or array its JSON text
  * as VARCHAR; null is left out.
+ *
+ * A record with parameters of a timestream action is another matter: dimensions and time are those
+ * of the parameters, and every member is a measure, of its declared type or by its JSON form.
  */
 #ifndef HEADGATE_DRIVERS_SERIES_MAP_H
 #define HEADGATE_DRIVERS_SERIES_MAP_H
 
+#include "series_action.h"
 #include "series_store.h"
 
 enum series_time_unit { SERIES_UNIT_S, SERIES_UNIT_MS, SERIES_UNIT_US, SERIES_UNIT_NS };
@@ -53,8 +57,15 @@ struct series_mapped {
     struct bytes reason; /* why the first bad row, or the whole payload, was refused; else empty */
 };
 
-/* Everything is in `arena` or borrowed from `payload`. */
-void series_map_payload(const struct series_map *map, struct bytes payload, int64_t arrival_us,
+/* What there is to make rows of; views. */
+struct series_input {
+    struct bytes payload;
+    struct bytes params; /* of the action; empty: none */
+    int64_t arrival_us;
+};
+
+/* Everything is in `arena` or borrowed from the input. */
+void series_map_payload(const struct series_map *map, const struct series_input *input,
                         struct arena *arena, struct series_mapped *out);
 
 /* The i-th dimension that options or columns name, in their order; false behind the last. */

@@ -110,6 +110,7 @@ table_write(struct table *table, const char *payload, const char **reason)
             .id = {.position = table->position},
             .time_us = table->wall_us + (int64_t)table->position,
             .stream = BYTES("mqtt"),
+            .params = table->params == NULL ? BYTES("") : bytes_of_string(table->params),
             .payload = bytes_of_string(payload),
     };
     table->position++;

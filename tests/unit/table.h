@@ -21,6 +21,7 @@ struct table {
     struct arena arena;
     struct diag_list diags;
     uint64_t position; /* of the next record */
+    const char *params; /* of the next records' action; NULL: none */
 };
 
 /* "name=value" options, NULL-terminated. The folder is made anew; the instance is not open. */

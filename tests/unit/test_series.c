@@ -554,6 +554,64 @@ the_order_of_dimensions_does_not_matter(void **state)
     table_fini(&table);
 }
 
+static void
+an_action_says_dimensions_and_time(void **state)
+{
+    static const char *const options[] = {"dimensions=id", "time=at", NULL};
+    struct table table;
+    begin(&table, options);
+    table.params = "{\"dimensions\":[{\"name\":\"device\",\"value\":\"d7\"},{\"name\":\"floor\","
+                   "\"value\":\"2\"}],\"timestamp\":{\"value\":\"1720699200\",\"unit\":\"SECONDS\"}}";
+    assert_done(&table, "{\"id\":\"x\",\"t\":21.5,\"ok\":true,\"list\":[1],\"none\":null}");
+    assert_rows(&table,
+                "device=d7 floor=2 measure_name=id time=" T0 " measure_value::varchar=x\n"
+                "device=d7 floor=2 measure_name=t time=" T0 " measure_value::double=21.5\n"
+                "device=d7 floor=2 measure_name=ok time=" T0 " measure_value::boolean=true\n"
+                "device=d7 floor=2 measure_name=list time=" T0 " measure_value::varchar=[1]\n");
+    table.params = "{\"dimensions\":[{\"name\":\"device\",\"value\":\"d7\"},{\"name\":\"floor\","
+                   "\"value\":\"2\"}],\"timestamp\":{\"value\":\"1720699200001\",\"unit\":"
+                   "\"MILLISECONDS\"}}";
+    assert_done(&table, "{\"t\":22}"); /* joins the doubles */
+    assert_non_null(strstr(table_rows(&table, NULL), "00:00.001000000 measure_value::double=22"));
+    table_fini(&table);
+}
+
+static void
+what_an_action_cannot_store_is_named(void **state)
+{
+    static const struct {
+        const char *params, *payload, *reason;
+    } cases[] = {
+            {"[]", "{\"v\":1}", "not a JSON object"},
+            {"{\"dimensions\":[{\"name\":\"ts_x\",\"value\":\"\"}]}", "{\"v\":1}",
+             "'ts_x' cannot be the name of a dimension"},
+            {"{\"dimensions\":[{\"name\":\"x\"}]}", "{\"v\":1}", "no name or value"},
+            {"{\"dimensions\":[{\"name\":\"x\",\"value\":\"\"},{\"name\":\"x\",\"value\":\"\"}]}",
+             "{\"v\":1}", "'x' is given twice"},
+            {"{\"timestamp\":{\"value\":\"1.5\",\"unit\":\"SECONDS\"}}", "{\"v\":1}",
+             "'1.5 SECONDS' is not a whole number"},
+            {"{\"timestamp\":{\"value\":\"1\",\"unit\":\"DAYS\"}}", "{\"v\":1}", "'1 DAYS'"},
+            {"{\"timestamp\":{\"value\":\"99999999999\",\"unit\":\"SECONDS\"}}", "{\"v\":1}",
+             "not a whole number of a unit"},
+            {"{\"timestamp\":{\"value\":\"1999999999\",\"unit\":\"SECONDS\"}}", "{\"v\":1}",
+             "more than 15 minutes after the arrival"},
+            {"{\"timestamp\":{\"value\":\"1720699200\"}}", "{\"v\":1}", "older than"},
+            {"{\"dimensions\":[]}", "{\"time\":1}", "'time' cannot be the name of a measure"},
+            {"{\"dimensions\":[]}", "{\"a:b\":1}", "'a:b' cannot be the name of a measure"},
+            {"{\"dimensions\":[]}", "{\"measure_value::x\":1}", "cannot be the name"},
+            {"{\"dimensions\":[]}", "{}", "no member holds a measure"},
+    };
+    static const char *const options[] = {"magnetic.retention=365d", NULL};
+    struct table table;
+    begin(&table, options);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        table.params = cases[i].params;
+        assert_refused(&table, cases[i].payload, cases[i].reason);
+    }
+    assert_rows(&table, "");
+    table_fini(&table);
+}
+
 int
 main(void)
 {
@@ -578,6 +636,8 @@ main(void)
             cmocka_unit_test(series_are_bounded),
             cmocka_unit_test(contradicting_options_do_not_open),
             cmocka_unit_test(the_order_of_dimensions_does_not_matter),
+            cmocka_unit_test(an_action_says_dimensions_and_time),
+            cmocka_unit_test(what_an_action_cannot_store_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
