@@ -244,6 +244,15 @@ frames_the_message(struct bytes name)
     return false;
 }
 
+const char *
+http_header_problem(struct bytes name, struct bytes value)
+{
+    return !is_token(name)            ? "is not a header's name"
+           : has_control(value)       ? "holds a control character"
+           : frames_the_message(name) ? "cannot be set"
+                                      : NULL;
+}
+
 /* A refused line is named by its number, not shown: headers hold secrets. */
 static bool
 add_header(struct http_client *client, struct bytes line, unsigned number, struct diag_list *diags)

@@ -62,6 +62,12 @@ struct http_reply {
 bool http_client_send(struct http_client *client, const struct http_request *request,
                       struct http_reply *reply, struct diag_list *diags) MUST_CHECK;
 
+/*
+ * What keeps a header from being sent (static text), or NULL: a name that is no token, control
+ * characters in the value, a name that frames the message.
+ */
+const char *http_header_problem(struct bytes name, struct bytes value);
+
 /* Whether an address is loopback, private, link-local, multicast or otherwise not public. */
 bool http_address_is_private(const struct sockaddr *address);
 

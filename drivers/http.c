@@ -5,6 +5,9 @@
  * JSON payloads only; `single` sends one record a request, bytes as they are. With `envelope` each
  * payload is wrapped: {"id":"mqtt:17:0","topic":...,"time":<ms>,"payload":...}.
  *
+ * Headers. Those of the record's parameters (http_params.h), of a request with several records those
+ * of the last one; they come before what the driver would set itself.
+ *
  * Identity. Each request carries
  *   Idempotency-Key: sink/stream:position.output-stream:position.output/crc
  *                    (first and last record, CRC-32C of the body before compression):
@@ -17,6 +20,7 @@
  *   408 425 429 5xx, no answer     RETRY, after Retry-After where the answer has it
  *   3xx 401 407                    RETRY: about the configuration, not about the records; nothing
  *                                  is given up while the owner mends it
+ *     with 'retry' = 'aws' only 429, 5xx and no answer: AWS IoT gives all others up at once
  *   413 and other 4xx              more than one record: the halves are sent in turn;
  *                                  one record: REJECT with the status and the answer's first bytes
  * Order is kept: behind a record that gets RETRY nothing more is sent in that call. What the
@@ -32,6 +36,7 @@
 #include "base/wire.h"
 #include "curl.h"
 #include "gzip.h"
+#include "http_params.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -42,12 +47,15 @@ enum format { FORMAT_JSON_ARRAY, FORMAT_JSON_LINES, FORMAT_SINGLE };
 
 enum { METHOD_POST, METHOD_PUT, METHOD_PATCH };
 
+enum retry { RETRY_PATIENT, RETRY_AWS };
+
 enum { REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
 
 struct http_options {
     char *url;
     int method;
     int format;
+    int retry;
     bool envelope;
     char *content_type;
     char *headers;
@@ -200,13 +208,28 @@ build_body(struct http_sink *sink, const struct sink_record *records, size_t cou
     }
 }
 
-static const char *
-content_type(const struct http_options *options)
+static bool
+is_json(struct bytes payload, struct json_error *error)
 {
-    static const char *const types[] = {[FORMAT_JSON_ARRAY] = "application/json",
-                                        [FORMAT_JSON_LINES] = "application/x-ndjson",
-                                        [FORMAT_SINGLE] = "application/json"};
-    return options->content_type != NULL ? options->content_type : types[options->format];
+    struct json json;
+    struct arena scratch = {0};
+    bool parsed = json_parse(&json, payload, JSON_DEPTH_MAX, &scratch, error);
+    arena_fini(&scratch);
+    return parsed;
+}
+
+static const char *
+content_type(const struct http_options *options, struct bytes body)
+{
+    struct json_error error;
+    if (options->content_type != NULL) {
+        return options->content_type;
+    }
+    if (options->format == FORMAT_JSON_LINES) {
+        return "application/x-ndjson";
+    }
+    bool is_raw = options->format == FORMAT_SINGLE && !options->envelope;
+    return is_raw && !is_json(body, &error) ? "application/octet-stream" : "application/json";
 }
 
 /* ---- one request ---- */
@@ -224,6 +247,52 @@ idempotency_key(struct http_sink *sink, const struct sink_record *records, size_
     return buf_string(&sink->key);
 }
 
+/* A request's headers as the client takes them; NULL behind the last. */
+struct header_list {
+    const char **lines;
+    size_t count;
+};
+
+static void
+add_header(struct header_list *list, const struct http_headers *given, const char *name,
+           struct bytes line)
+{
+    if (!http_headers_have(given, name)) {
+        list->lines[list->count++] = line.data;
+    }
+}
+
+/* The record's own headers, and ours where it has none of that name. */
+static const char *const *
+build_headers(struct http_sink *sink, const struct sink_record *records, size_t count,
+              struct arena *arena)
+{
+    enum { OURS = 4 };
+    struct http_headers given;
+    struct bytes reason;
+    bool is_good = http_params_read(records[count - 1].params, arena, &given, &reason);
+    check(is_good && "was read before");
+    struct header_list list = {arena_new_array(arena, const char *, given.count + OURS + 1), 0};
+    for (size_t i = 0; i < given.count; i++) {
+        list.lines[list.count++] = given.items[i].line;
+    }
+    add_header(&list, &given, "Content-Type",
+               arena_printf(arena, "Content-Type: %s",
+                            content_type(sink->options, buf_bytes(&sink->body))));
+    add_header(&list, &given, "Idempotency-Key",
+               bytes_of_string(idempotency_key(sink, records, count)));
+    if (count == 1) {
+        struct buf id = {.arena = arena};
+        buf_append_string(&id, "Headgate-Id: ");
+        append_id(&id, &records[0], ':');
+        add_header(&list, &given, "Headgate-Id", bytes_of_string(buf_string(&id)));
+    }
+    if (sink->options->gzip) {
+        list.lines[list.count++] = "Content-Encoding: gzip";
+    }
+    return list.lines;
+}
+
 static bool
 send_records(struct http_sink *sink, const struct sink_record *records, size_t count,
              struct arena *arena, int64_t timeout_ms, struct http_reply *reply,
@@ -233,30 +302,18 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
             [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_PATCH] = "PATCH"};
     const struct http_options *options = sink->options;
     build_body(sink, records, count);
-    const char *headers[5];
-    size_t used = 0;
-    headers[used++] = arena_printf(arena, "Content-Type: %s", content_type(options)).data;
-    headers[used++] = idempotency_key(sink, records, count);
+    const char *const *headers = build_headers(sink, records, count, arena);
     struct bytes body = buf_bytes(&sink->body);
-    struct buf id = {0};
-    if (count == 1) {
-        buf_append_string(&id, "Headgate-Id: ");
-        append_id(&id, &records[0], ':');
-        headers[used++] = buf_string(&id);
-    }
     if (options->gzip) {
         buf_clear(&sink->packed);
         gzip_append(&sink->packed, body);
         body = buf_bytes(&sink->packed);
-        headers[used++] = "Content-Encoding: gzip";
     }
-    headers[used] = NULL;
     struct http_request request = {.method = methods[options->method], .headers = headers,
                                    .body = body, .timeout_ms = timeout_ms};
     bool answered = http_client_send(sink->client, &request, reply, diags);
     atomic_fetch_add(&sink->requests, 1);
     atomic_store(&sink->last_status, answered ? reply->status : 0);
-    buf_fini(&id);
     return answered;
 }
 
@@ -265,10 +322,13 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
 enum judgement { JUDGED_DONE, JUDGED_RETRY, JUDGED_RECORDS };
 
 static enum judgement
-judge(int status)
+judge(const struct http_options *options, int status)
 {
     if (status >= 200 && status < 300) {
         return JUDGED_DONE;
+    }
+    if (options->retry == RETRY_AWS) {
+        return status == 429 || status >= 500 ? JUDGED_RETRY : JUDGED_RECORDS;
     }
     bool configuration = status < 400 || status == 401 || status == 407;
     bool passing = status == 408 || status == 425 || status == 429 || status >= 500;
@@ -330,11 +390,11 @@ deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t t
     } else if (!send_records(sink, batch->records + from, to - from, batch->arena, timeout_ms,
                              &reply, &diags)) {
         retry.reason = arena_copy(batch->arena, diag_first_error(&diags));
-    } else if (judge(reply.status) == JUDGED_DONE) {
+    } else if (judge(sink->options, reply.status) == JUDGED_DONE) {
         set_outcomes(batch, from, to, (struct outcome){.verdict = VERDICT_DONE});
         atomic_fetch_add(&sink->sent, to - from);
         go_on = true;
-    } else if (judge(reply.status) == JUDGED_RETRY) {
+    } else if (judge(sink->options, reply.status) == JUDGED_RETRY) {
         retry.retry_after_ms = reply.retry_after_ms;
         retry.reason = describe_reply(&reply, batch->arena);
     } else if (to - from == 1) {
@@ -364,27 +424,29 @@ deliver(struct http_sink *sink, struct batch *batch, size_t from, size_t to)
     return !split || (deliver(sink, batch, from, middle) && deliver(sink, batch, middle, to));
 }
 
-/* Whether the payload fits the format; else the record is rejected. */
+/* Whether a request can be made of the record; else it is rejected. */
 static bool
-fits_format(struct http_sink *sink, struct batch *batch, size_t i)
+is_sendable(struct http_sink *sink, struct batch *batch, size_t i)
 {
-    if (sink->options->format == FORMAT_SINGLE && !sink->options->envelope) {
+    const struct sink_record *record = &batch->records[i];
+    struct http_headers headers;
+    struct bytes reason;
+    struct json_error error;
+    bool is_raw = sink->options->format == FORMAT_SINGLE && !sink->options->envelope;
+    if (!http_params_read(record->params, batch->arena, &headers, &reason)) {
+        batch->outcomes[i] = (struct outcome){.verdict = VERDICT_REJECT, .reason = reason};
+        return false;
+    }
+    if (is_raw || is_json(record->payload, &error)) {
         return true;
     }
-    struct json json;
-    struct json_error error;
-    struct arena scratch = {0};
-    bool is_json = json_parse(&json, batch->records[i].payload, JSON_DEPTH_MAX, &scratch, &error);
-    arena_fini(&scratch);
-    if (!is_json) {
-        batch->outcomes[i] = (struct outcome){
-                .verdict = VERDICT_REJECT,
-                .reason = arena_printf(batch->arena,
-                                       "the payload is not JSON (byte %zu: %s); only 'format' = "
-                                       "'single' without 'envelope' sends other bytes",
-                                       error.offset, error.message)};
-    }
-    return is_json;
+    batch->outcomes[i] = (struct outcome){
+            .verdict = VERDICT_REJECT,
+            .reason = arena_printf(batch->arena,
+                                   "the payload is not JSON (byte %zu: %s); only 'format' = "
+                                   "'single' without 'envelope' sends other bytes",
+                                   error.offset, error.message)};
+    return false;
 }
 
 /* Runs of acceptable records are sent together. */
@@ -396,7 +458,7 @@ http_write(void *instance, struct batch *batch)
     bool go_on = true;
     for (size_t from = 0; from < batch->count && go_on;) {
         size_t to = from;
-        while (to < batch->count && to - from < run_max && fits_format(sink, batch, to)) {
+        while (to < batch->count && to - from < run_max && is_sendable(sink, batch, to)) {
             to++;
         }
         go_on = to == from || deliver(sink, batch, from, to);
@@ -411,7 +473,7 @@ http_health(void *instance, struct health *out)
     struct http_sink *sink = instance;
     int status = atomic_load(&sink->last_status);
     uint64_t requests = atomic_load(&sink->requests);
-    bool fine = requests == 0 || judge(status) != JUDGED_RETRY;
+    bool fine = requests == 0 || judge(sink->options, status) != JUDGED_RETRY;
     out->state = fine ? HEALTH_OK : HEALTH_WAITING;
     if (requests > 0 && status == 0) {
         snprintf(out->sentence, sizeof out->sentence, "no answer from %s", sink->options->url);
@@ -435,8 +497,13 @@ static const struct option http_options[] = {
         {.name = "envelope", .type = OPTION_BOOL, .offset = FIELD(envelope), .fallback = "false",
          .doc = "Wrap each payload as {\"id\",\"topic\",\"time\",\"payload\"}; the id is stable, "
                 "so the receiver can drop what it already has."},
+        {.name = "retry", .type = OPTION_CHOICE, .offset = FIELD(retry), .fallback = "patient",
+         .choices = "patient|aws",
+         .doc = "aws: only 429, 5xx and no answer are tried again, as AWS IoT's http action does. "
+                "patient: also what an owner can mend: 3xx, 401, 407, 408, 425."},
         {.name = "content_type", .type = OPTION_STRING, .offset = FIELD(content_type),
-         .doc = "Content-Type; by default application/json, or application/x-ndjson for lines."},
+         .doc = "Content-Type; by default application/json, application/x-ndjson for lines, and "
+                "application/octet-stream for a single record that is not JSON."},
         {.name = "headers", .type = OPTION_SECRET, .offset = FIELD(headers),
          .doc = "More headers, 'Name: value', one a line or separated by '|'; never shown. Also "
                 "file:PATH or env:NAME."},

@@ -575,6 +575,7 @@ imply_http(const struct action *action, struct rule_relation *implied, struct ar
         open_ms = open->is_set ? open->number : open_ms;
     }
     imply_option(implied, options, "url", items[PARAMETER_OF(http, url)].text);
+    imply_option(implied, options, "retry", BYTES("aws"));
     if (!items[PARAMETER_OF(http, enableBatching)].flag) {
         imply_option(implied, options, "format", BYTES("single"));
         return;

@@ -116,6 +116,7 @@ rig_write(struct rig *rig, const struct bytes *payloads, size_t count, int64_t t
                 .stream = place(&block, BYTES("mqtt")), .rule = place(&block, BYTES("hot")),
                 .target = place(&block, BYTES("alerts/7")),
                 .source = place(&block, BYTES("sensors/7/data")),
+                .params = rig->params == NULL ? BYTES("") : bytes_of_string(rig->params),
                 .payload = place(&block, payloads[i])};
     }
     free(rig->outcomes);

@@ -31,6 +31,7 @@ struct rig {
     struct outcome *outcomes; /* of the last write */
     size_t count;
     uint64_t next_position;
+    const char *params; /* of the action, of all records of the next write; NULL: none */
     struct buf emitted;    /* "topic payload\n" for each record emitted */
     bool emit_fails;
 };

@@ -9,6 +9,7 @@ import http.server
 import json
 import random
 import threading
+import time
 
 import pytest
 
@@ -107,10 +108,11 @@ def test_a_target_topic_that_is_none_reaches_the_error_action(broker, tmp_path):
 
 def test_an_error_action_of_aws_rule_json(broker, tmp_path):
     role = 'arn:aws:iam::123456789012:role/r'
-    with web_server(400) as (url, _), Gateway(tmp_path, broker) as gateway:
+    with web_server(401) as (url, requests), Gateway(tmp_path, broker) as gateway:
         (gateway.rules / 'forward.json').write_text(json.dumps({
             'sql': "SELECT * FROM 'sensors/+/data'", 'awsIotSqlVersion': '2016-03-23',
-            'actions': [{'http': {'url': url}}],
+            'actions': [{'http': {'url': url, 'headers': [
+                {'key': 'X-Device', 'value': '${topic(2)}'}]}}],
             'errorAction': {'republish': {'topic': 'errors/${topic(2)}', 'roleArn': role}}}))
         gateway.start()
         with Subscription(broker, 'errors/#') as errors:
@@ -118,7 +120,9 @@ def test_an_error_action_of_aws_rule_json(broker, tmp_path):
             (topic, payload), = errors.wait_for(1)
         assert topic == 'errors/7'
         assert json.loads(payload)['failures'] == [{
-            'failedAction': 'HttpAction', 'failedResource': url, 'errorMessage': 'HTTP 400: gone'}]
+            'failedAction': 'HttpAction', 'failedResource': url, 'errorMessage': 'HTTP 401: gone'}]
+        (headers, body), = requests
+        assert (headers['X-Device'], body.decode()) == ('7', ORIGINAL)
 
 
 def test_a_row_that_is_none_for_the_time_series_reaches_the_error_action(broker, tmp_path):
@@ -137,6 +141,33 @@ def test_a_row_that_is_none_for_the_time_series_reaches_the_error_action(broker,
             'failedAction': 'TimestreamAction', 'failedResource': 'readings',
             'errorMessage': 'no member holds a measure'}]
         assert gateway.query('SELECT COUNT(*) AS n FROM readings') == [{'n': 1}]
+
+
+def test_a_timestream_action_stores_and_fails(broker, tmp_path):
+    with Gateway(tmp_path, broker) as gateway:
+        (gateway.rules / 'store.json').write_text(json.dumps({
+            'sql': "SELECT temperature, note FROM 'sensors/+/data'",
+            'awsIotSqlVersion': '2016-03-23',
+            'actions': [{'timestream': {
+                'databaseName': 'db', 'tableName': 'readings', 'roleArn': 'arn:aws:iam::1:role/r',
+                'dimensions': [{'name': 'device', 'value': '${topic(2)}'}],
+                'timestamp': {'value': '${at}', 'unit': 'MILLISECONDS'}}}],
+            'errorAction': {'republish': {'topic': 'errors', 'roleArn': 'arn:aws:iam::1:role/r'}}}))
+        gateway.start()
+        at = int(time.time() * 1000)
+        with Subscription(broker, 'errors') as errors:
+            for when in (at, at + 3_600_000):
+                broker.publish('sensors/7/data', json.dumps(
+                    {'temperature': 21.5, 'note': 'x', 'at': when}))
+            (_, payload), = errors.wait_for(1)
+        failure, = json.loads(payload)['failures']
+        assert (failure['failedAction'], failure['failedResource']) == (
+            'TimestreamAction', 'readings')
+        assert f"'{at + 3_600_000} MILLISECONDS' is more than 15 minutes" in failure['errorMessage']
+        assert gateway.query('SELECT device, measure_name, to_milliseconds(time) AS at '
+                             'FROM readings ORDER BY measure_name') == [
+            {'device': '7', 'measure_name': 'note', 'at': at},
+            {'device': '7', 'measure_name': 'temperature', 'at': at}]
 
 
 @pytest.mark.parametrize('tree', [False, True])

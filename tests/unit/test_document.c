@@ -281,7 +281,7 @@ tables_of_actions_are_implied(void **state)
         bool must_be_declared;
         size_t option_count;
     } expected[] = {{"enrich", "handler", true, 0},        {"items", "dynamodb", false, 1},
-                    {"http_host_a_b", "http", false, 2},   {"queue", "sqs", false, 0},
+                    {"http_host_a_b", "http", false, 3},   {"queue", "sqs", false, 0},
                     {"topic1", "sns", false, 0},           {"m", "", false, 0}};
     assert_int_equal(file->implied_count, 6);
     for (size_t i = 0; i < 6; i++) {

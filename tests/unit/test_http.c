@@ -666,6 +666,80 @@ certificates_are_verified(void **state)
     tls_stop(&tls);
 }
 
+/* AWS IoT gives up at once what is neither 429 nor 5xx. */
+static void
+an_action_retries_as_aws_does(void **state)
+{
+    static const struct {
+        int status;
+        enum verdict verdict;
+    } cases[] = {{200, VERDICT_DONE},   {204, VERDICT_DONE},   {301, VERDICT_REJECT},
+                 {400, VERDICT_REJECT}, {401, VERDICT_REJECT}, {408, VERDICT_REJECT},
+                 {429, VERDICT_RETRY},  {500, VERDICT_RETRY},  {503, VERDICT_RETRY}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pair pair;
+        int status = cases[i].status;
+        pair_open(&pair, answer_by_target, &status,
+                  (const char *[]){"retry", "aws", "format", "single", NULL});
+        rig_write_strings(&pair.rig, three, 1, 5000);
+        assert_int_equal(pair.rig.outcomes[0].verdict, cases[i].verdict);
+        pair_close(&pair);
+    }
+}
+
+static void
+an_action_brings_headers(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL,
+              (const char *[]){"format", "single", "headers", "X-Table: t", NULL});
+    pair.rig.params = "{\"headers\":[{\"key\":\"X-One\",\"value\":\"1 2\"},{\"key\":\"X-Empty\","
+                      "\"value\":\"\"},{\"key\":\"headgate-id\",\"value\":\"mine\"}]}";
+    rig_write_strings(&pair.rig, (const char *[]){"{\"n\":1}", "\xff raw", "text"}, 3, 5000);
+    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
+    const struct stub_request *first = stub_request(pair.stub, 0);
+    assert_bytes(stub_header(first, "X-One"), "1 2");
+    assert_contains(first->head, "X-Empty:");
+    assert_bytes(stub_header(first, "X-Table"), "t");
+    assert_bytes(stub_header(first, "Headgate-Id"), "mine");
+    assert_bytes(stub_header(first, "Content-Type"), "application/json");
+    assert_bytes(stub_header(stub_request(pair.stub, 1), "Content-Type"),
+                 "application/octet-stream");
+    pair.rig.params = "{\"headers\":[{\"key\":\"content-type\",\"value\":\"text/x\"}]}";
+    rig_write_strings(&pair.rig, three, 1, 5000);
+    const struct stub_request *last = stub_request(pair.stub, 3);
+    assert_bytes(stub_header(last, "Content-Type"), "text/x");
+    assert_false(contains(last->head, "application/json"));
+    pair_close(&pair);
+}
+
+static void
+headers_that_would_split_a_request_are_rejected(void **state)
+{
+    static const struct {
+        const char *params, *reason;
+    } cases[] = {
+            {"{\"headers\":[{\"key\":\"X\",\"value\":\"S3CR3T\\r\\nEvil: 1\"}]}",
+             "the header 'X' holds a control character"},
+            {"{\"headers\":[{\"key\":\"a b\",\"value\":\"1\"}]}",
+             "the header 'a b' is not a header's name"},
+            {"{\"headers\":[{\"key\":\"content-length\",\"value\":\"1\"}]}",
+             "the header 'content-length' cannot be set"},
+            {"{\"headers\":[{\"key\":\"X\"}]}", "a header of the action has no key or value"},
+            {"7", "the action's parameters are not a JSON object"},
+    };
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pair.rig.params = cases[i].params;
+        rig_write_strings(&pair.rig, three, 1, 5000);
+        assert_int_equal(pair.rig.outcomes[0].verdict, VERDICT_REJECT);
+        assert_bytes(pair.rig.outcomes[0].reason, cases[i].reason);
+    }
+    assert_int_equal(stub_count(pair.stub), 0);
+    pair_close(&pair);
+}
+
 int
 main(void)
 {
@@ -689,6 +763,9 @@ main(void)
             cmocka_unit_test(private_addresses_are_known),
             cmocka_unit_test(names_must_resolve_to_public_addresses),
             cmocka_unit_test(certificates_are_verified),
+            cmocka_unit_test(an_action_retries_as_aws_does),
+            cmocka_unit_test(an_action_brings_headers),
+            cmocka_unit_test(headers_that_would_split_a_request_are_rejected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
