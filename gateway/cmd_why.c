@@ -12,15 +12,14 @@
 #include "listen.h"
 #include "ruleset.h"
 #include "trial_input.h"
-#include "why.h"
 #include "why_rules.h"
+#include "why_trial.h"
 
 #include "base/mem.h"
 #include "base/option.h"
 #include "base/os.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 struct why {
     const struct config *config;
@@ -28,15 +27,14 @@ struct why {
     bool json;
     struct diag_list diags;
 
-    struct recent *recent; /* topics heard, or given and not the rule's */
+    struct recent *recent; /* topics heard */
     struct why_heard heard;
     bool has_heard;
 
     /* Without a gateway. */
     const struct ruleset_rule *rule;
     struct trial *trial;
-    struct explain *explain;
-    struct why_counts counts;
+    struct why_trial *observed;
     struct arena arena; /* of one message */
     struct trial_input input;
 };
@@ -47,27 +45,15 @@ static void
 take_outcome(void *context, struct trial_outcome *outcome)
 {
     struct why *why = context;
-    const char *reason;
-    why->counts.messages++;
-    why->counts.not_json += !rule_message_is_json(outcome->message, &reason);
-    why->counts.matched += outcome->verdict == RULE_MATCHED;
-    why->counts.rows += outcome->row.output_count;
-    if (explain_count(why->explain, outcome->message, outcome->verdict, &outcome->row)) {
-        explain_look(why->explain, outcome->info, outcome->message, outcome->verdict,
-                     &outcome->row);
-    }
-    if (outcome->verdict == RULE_FAILED) {
-        explain_failure(why->explain, outcome->row.reason);
-    }
+    why_trial_outcome(why->observed, outcome);
 }
 
 static void
 take_message(void *context, const struct trial_message *message)
 {
     struct why *why = context;
-    if (!trial_run(why->trial, message, &why->arena, take_outcome, why)) {
-        recent_note(why->recent, message->topic, message->time_us);
-    }
+    why_trial_message(why->observed, message);
+    trial_run(why->trial, message, &why->arena, take_outcome, why);
 }
 
 /* ---- listening ---- */
@@ -122,36 +108,6 @@ show(struct why *why, struct bytes document)
     buf_fini(&text);
     arena_fini(&arena);
     return shown && why_is_known(document);
-}
-
-static void
-write_rule(struct why *why, bool is_idle, struct bytes report, struct arena *arena,
-           struct buf *out)
-{
-    const struct rule_info *info = why->rule->info;
-    struct explain_report seen;
-    explain_report(why->explain, info, arena, &seen);
-    struct why_target *targets = arena_new_array(arena, struct why_target, info->target_count);
-    for (size_t i = 0; i < info->target_count; i++) {
-        targets[i].name = info->targets[i].text;
-        targets[i].is_topic = info->targets[i].kind != RULE_TARGET_RELATION;
-    }
-    struct bytes path = bytes_of_string(why->rule->path);
-    struct why_subject subject = {
-            .info = info,
-            .path = path,
-            .errors = why_errors_of(report, path, arena),
-            .counts = why->counts,
-            .report = &seen,
-            .now_us = os_posix.wall_us(&os_posix),
-            .targets = targets,
-            .target_count = info->target_count,
-            .is_idle = is_idle,
-    };
-    if (!why->has_heard) {
-        subject.topics = recent_list(why->recent, arena, &subject.topic_count);
-    }
-    why_write(&subject, arena, out);
 }
 
 /* ---- without a gateway ---- */
@@ -210,13 +166,14 @@ explain_from_files(struct why *why, const struct offline *offline)
         why_write_no_rule(ruleset, why->name, why->config->rules_dir, buf_bytes(&report), &arena,
                           &document);
     } else {
-        why->explain = explain_new(why->rule->info, true);
+        struct bytes path = bytes_of_string(why->rule->path);
+        why->observed = why_trial_new(&why->rule->rule, 1);
         ready = run_messages(why, offline);
-        write_rule(why, offline->input == NULL && offline->listen_ms == 0, buf_bytes(&report),
-                   &arena, &document);
+        why_trial_write(why->observed, 0, path, why_errors_of(buf_bytes(&report), path, &arena),
+                        offline->input == NULL && offline->listen_ms == 0, &document);
     }
     bool known = ready && show(why, buf_bytes(&document));
-    explain_free(why->explain);
+    why_trial_free(why->observed);
     ruleset_free(ruleset);
     diag_list_fini(&diags);
     buf_fini(&report);

@@ -279,16 +279,31 @@ why_write_unknown(struct bytes name, struct bytes nearest, struct bytes errors, 
     buf_append_char(out, '}');
 }
 
-/* The first line of an error about the file: PATH:3:8: error: ... */
-static bool
-is_error_of(struct bytes line, struct bytes path)
+static struct bytes
+without_ending(struct bytes path)
 {
-    if (path.size == 0 || !bytes_starts_with(line, path) ||
-        bytes_slice(line, path.size, path.size + 1).size == 0 || line.data[path.size] != ':') {
+    size_t end = path.size;
+    for (size_t i = 0; i < path.size; i++) {
+        end = path.data[i] == '.' ? i : path.data[i] == '/' ? path.size : end;
+    }
+    return bytes_slice(path, 0, end);
+}
+
+/* The first line of an error about the file or its test: PATH:3:8: error: ... */
+static bool
+is_error_of(struct bytes line, struct bytes stem)
+{
+    static const char *const endings[] = {".sql:", ".json:", ".test:"};
+    bool is_of = false;
+    if (stem.size == 0 || !bytes_starts_with(line, stem)) {
         return false;
     }
-    for (size_t i = path.size; i < line.size; i++) {
-        if (bytes_starts_with(bytes_slice(line, i, line.size), BYTES(" error: "))) {
+    struct bytes rest = bytes_slice(line, stem.size, line.size);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        is_of |= bytes_starts_with(rest, bytes_of_string(endings[i]));
+    }
+    for (size_t i = 0; is_of && i < rest.size; i++) {
+        if (bytes_starts_with(bytes_slice(rest, i, rest.size), BYTES(" error: "))) {
             return true;
         }
     }
@@ -299,11 +314,11 @@ struct bytes
 why_errors_of(struct bytes report, struct bytes path, struct arena *arena)
 {
     struct buf errors = {.arena = arena};
-    struct bytes line;
+    struct bytes line, stem = without_ending(path);
     bool inside = false;
     while (bytes_split(&report, '\n', &line)) {
         bool goes_on = line.size > 0 && line.data[0] == ' ';
-        inside = goes_on ? inside : is_error_of(line, path);
+        inside = goes_on ? inside : is_error_of(line, stem);
         if (inside) {
             buf_append(&errors, line);
             buf_append_char(&errors, '\n');
@@ -402,6 +417,20 @@ why_is_known(struct bytes document)
 }
 
 /* ---- completing ---- */
+
+void
+why_reason_of(struct bytes text, struct buf *out)
+{
+    struct why_document document;
+    struct diag_list diags = {0};
+    size_t start = out->size;
+    bool parsed = why_parse(&document, text, &diags);
+    check(parsed && "we wrote it");
+    why_reason(&document, out);
+    why_disarm(out, start);
+    why_document_fini(&document);
+    diag_list_fini(&diags);
+}
 
 static void
 put_heard(const struct why_heard *heard, struct bytes filter, struct arena *arena, struct buf *out)

@@ -66,7 +66,8 @@ void why_write(const struct why_subject *subject, struct arena *arena, struct bu
 void why_write_unknown(struct bytes name, struct bytes nearest, struct bytes errors,
                        struct buf *out);
 
-/* Entries of a printed list of errors that are about one file. Views are copied to the arena. */
+/* Entries of a printed list that are errors of one rule file or of the test beside it; in the
+ * arena. */
 struct bytes why_errors_of(struct bytes report, struct bytes path, struct arena *arena);
 
 /* What was heard on all topics, by --listen. */
@@ -81,6 +82,9 @@ struct why_heard {
 /* The document with "heard" (when there is something, else NULL) and "reason". */
 bool why_complete(struct bytes document, const struct why_heard *heard, struct buf *out,
                   struct diag_list *diags) MUST_CHECK;
+
+/* Appends the reason alone, without control characters; `document` is one of ours. */
+void why_reason_of(struct bytes document, struct buf *out);
 
 /* A complete document as text. Control characters in it are replaced. */
 bool why_print(struct bytes document, struct buf *out, struct diag_list *diags) MUST_CHECK;

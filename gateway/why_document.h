@@ -45,6 +45,11 @@ uint32_t why_object(const struct why_document *document, uint32_t object, const 
 /* "1 message", "2 messages". */
 void why_things(struct buf *out, uint64_t count, const char *thing);
 
+/* ---- why_print.c ---- */
+
+/* Replaces control characters behind `start`: they could move the cursor or forge lines. */
+void why_disarm(struct buf *out, size_t start);
+
 /* ---- why_reason.c ---- */
 
 /* Appends the most likely reason: one plain sentence. */

@@ -5,9 +5,8 @@
 
 #include <inttypes.h>
 
-/* Control characters could move the cursor or forge lines. */
-static void
-disarm(struct buf *out, size_t start)
+void
+why_disarm(struct buf *out, size_t start)
 {
     for (size_t i = start; i < out->size; i++) {
         unsigned char c = (unsigned char)out->data[i];
@@ -307,6 +306,6 @@ why_print(struct bytes text, struct buf *out, struct diag_list *diags)
     buf_printf(out, "%.*s\n", BYTES_ARG(why_text(&document, 0, "reason")));
     print_advice(&document, out);
     why_document_fini(&document);
-    disarm(out, start);
+    why_disarm(out, start);
     return true;
 }

@@ -33,13 +33,7 @@ why_write_no_rule(const struct ruleset *ruleset, struct bytes name, const char *
     struct names names = {ruleset, arena};
     struct bytes stem = bytes_slice(name, 0, bytes_find(name, '.'));
     const char *nearest = diag_nearest(name, ruleset->rule_count, rule_name_at, &names);
-    struct bytes errors = BYTES("");
-    static const char *const endings[] = {"sql", "json"};
-    for (size_t i = 0; i < 2 && errors.size == 0; i++) {
-        errors = why_errors_of(report,
-                               arena_printf(arena, "%s/%.*s.%s", rules_dir, BYTES_ARG(stem),
-                                            endings[i]),
-                               arena);
-    }
+    struct bytes path = arena_printf(arena, "%s/%.*s.sql", rules_dir, BYTES_ARG(stem));
+    struct bytes errors = why_errors_of(report, path, arena);
     why_write_unknown(name, nearest == NULL ? BYTES("") : bytes_of_string(nearest), errors, out);
 }

@@ -130,9 +130,11 @@ errors_of_one_file_are_found_in_a_report(void **state)
     struct bytes report = BYTES("r/a.sql:1:2: warning: odd\n  text\n"
                                 "r/a.sql:3:4: error: bad\n  text\n  hint: do\n"
                                 "r/ab.sql:1:1: error: other\n"
-                                "r/a.sql: error: no place\n");
+                                "r/a.sql: error: no place\n"
+                                "r/a.test:2:4: error: expected\n");
     assert_bytes(why_errors_of(report, BYTES("r/a.sql"), &arena),
-                 "r/a.sql:3:4: error: bad\n  text\n  hint: do\nr/a.sql: error: no place\n");
+                 "r/a.sql:3:4: error: bad\n  text\n  hint: do\nr/a.sql: error: no place\n"
+                 "r/a.test:2:4: error: expected\n");
     assert_bytes(why_errors_of(report, BYTES("r/b.sql"), &arena), "");
     assert_bytes(why_errors_of(report, BYTES(""), &arena), "");
     arena_fini(&arena);
