@@ -8,6 +8,8 @@
 #include "functions.def"
 #undef FUNCTION
 
+function_fn decode_protobuf; /* fn_external.c: decode() with six arguments */
+
 function_prepare_fn prepare_parse_time, prepare_regexp, prepare_time_to_epoch;
 
 #endif

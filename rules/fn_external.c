@@ -10,6 +10,9 @@
  */
 #include "fn.h"
 
+#include "base/base64.h"
+#include "protobuf.h"
+
 #include <stdarg.h>
 
 static void fail(const struct call *call, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -212,6 +215,56 @@ flatten(const struct value *record, struct arena *arena, struct value *out)
     }
     *out = (struct value){.kind = VALUE_OBJECT, .count = count, .members = members};
     return true;
+}
+
+/* The bytes of a message: raw ones, or in base64. */
+static bool
+take_message(const struct call *call, struct bytes *out)
+{
+    const struct value *value = &call->args[0];
+    struct buf bytes = {.arena = call->arena};
+    struct bytes text;
+    if (value->kind == VALUE_BYTES) {
+        *out = value->string;
+        return true;
+    }
+    if (value_type(value) == TYPE_OBJECT && value_count(value) == 0) {
+        *out = BYTES(""); /* an empty payload */
+        return true;
+    }
+    if (value_type(value) != TYPE_STRING || !call_string(call, 0, &text) ||
+        !base64_decode(&bytes, text)) {
+        fail(call, "decode: the first argument is neither bytes nor base64");
+        return false;
+    }
+    *out = buf_bytes(&bytes);
+    return true;
+}
+
+/* decode(message, 'proto', bucket, key, file, type) */
+void
+decode_protobuf(const struct call *call, struct value *out)
+{
+    struct bytes args[4], message, set;
+    struct buf text = {.arena = call->arena};
+    struct json_error error;
+    const char *reason;
+    for (size_t i = 0; i < 4; i++) {
+        if (!take_text(call, i + 2, "decode", &args[i])) {
+            return;
+        }
+    }
+    if (!take_message(call, &message) ||
+        !ask(call, "decode", RULE_ASK_DESCRIPTOR, args, 2, &set)) {
+        return;
+    }
+    if (!protobuf_to_json(&text, set, args[2], args[3], message, call->arena, &reason)) {
+        fail(call, "decode: %s", reason);
+        return;
+    }
+    struct json *json = arena_new(call->arena, struct json);
+    check(json_parse(json, buf_bytes(&text), 4 * PROTOBUF_DEPTH_MAX, call->arena, &error));
+    *out = value_of_node(json, 0);
 }
 
 /* machinelearning_predict(model, role, record) */

@@ -130,6 +130,10 @@ void
 fn_decode(const struct call *call, struct value *out)
 {
     struct bytes text;
+    if (call->count > 2) {
+        decode_protobuf(call, out);
+        return;
+    }
     if (!is_base64(call, 1) || !call_string(call, 0, &text)) {
         return;
     }
