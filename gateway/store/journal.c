@@ -17,224 +17,22 @@
  *   - Below `tail` are whole records, at and above it zeros up to `room`, or `is_dirty` says that
  *     a failed write left bytes there; they are cut off before the next append.
  *   - Nothing is written at or above `room`: space that the file system has promised.
- *   - After a failed sync nobody knows what the medium holds: appends are refused for good.
+ *   - After a failed sync nobody knows what the medium holds (`is_failed`): the file is never
+ *     synced or written again, its content moves to another one first (mend.c).
  *
- * Threads: append and sync may run side by side. `sync_lock` is held while a sync runs and while
- * the descriptor changes; `tail` and `is_failed` are atomic; all else is the appender's.
+ * Threads: append and sync may run side by side. `append_lock` guards the appender's state, which
+ * a failed sync has to touch; `sync_lock` is held while a sync runs and while the descriptor
+ * changes; `tail` and `is_failed` are atomic.
  */
 #define _GNU_SOURCE
-#include "scan.h"
+#include "journal_state.h"
 
 #include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-
-struct journal {
-    const struct os *os;
-    char *dir;
-    uint64_t segment_bytes;
-    uint64_t record_max_bytes;
-    enum journal_sync sync;
-    uint32_t boot;
-    char log_id[LOG_ID_BYTES];
-    int lock_fd;
-
-    int fd; /* of the newest segment, -1 before the first; changed under sync_lock */
-    struct segment_header header;
-    _Atomic uint64_t tail;
-    uint64_t room;       /* position up to which the newest segment is allocated */
-    uint64_t next_least; /* a new segment begins here or above */
-    uint64_t position_least; /* as the options say */
-    bool is_old;         /* the newest segment is of another boot, or unreadable behind the tail */
-    bool is_dirty;
-    _Atomic bool is_failed;
-
-    uint64_t records; /* in the log's whole life */
-    int64_t last_time_us;
-    struct buf bytes; /* of the record being appended */
-
-    pthread_mutex_t sync_lock;
-    uint64_t synced; /* below it all is on the medium; under sync_lock */
-};
-
-/* ---- recovery ---- */
-
-/* What lies in a segment. */
-struct survey {
-    uint64_t tail;
-    uint64_t records;
-    int64_t last_time_us;
-    uint64_t damaged_bytes; /* with valid records behind them */
-    uint64_t torn_bytes;    /* from the tail to the end of the file, unless all are zero */
-    bool is_unclear;        /* the search behind the tail gave up */
-};
-
-static bool
-survey_segment(const struct os *os, int fd, const struct segment_header *header, uint64_t size,
-               struct survey *out, int *os_error)
-{
-    struct scan scan = {0};
-    scan_begin(&scan, os, fd, header);
-    *out = (struct survey){.last_time_us = header->created_us};
-    uint64_t offset = SEGMENT_HEADER_BYTES;
-    enum scan_result result = SCAN_RECORD;
-    while (result == SCAN_RECORD) {
-        struct record record;
-        result = scan_next(&scan, offset, size, &record, os_error);
-        if (result == SCAN_RECORD) {
-            offset = record.next - header->base;
-            out->records++;
-            out->last_time_us = record.time_us;
-        } else if (result != SCAN_ERROR) {
-            uint64_t found;
-            result = scan_search(&scan, offset, size, &found, os_error);
-            if (result == SCAN_RECORD) {
-                out->damaged_bytes += found - offset;
-                offset = found;
-            }
-        }
-    }
-    out->tail = header->base + offset;
-    out->torn_bytes = result == SCAN_BAD ? size - offset : 0;
-    out->is_unclear = result == SCAN_LIMIT;
-    scan_fini(&scan);
-    return result != SCAN_ERROR;
-}
-
-static void
-warn(const struct journal *journal, struct diag_list *diags, const char *format, uint64_t bytes,
-     uint64_t position)
-{
-    struct diag_place place = {.file = bytes_of_string(journal->dir)};
-    struct buf text = {0};
-    buf_printf(&text, format, bytes, position);
-    diag_at(diags, DIAG_WARNING, &place, "%s", buf_string(&text));
-    diags->items[diags->count - 1].class = DIAG_CORRUPT;
-    buf_fini(&text);
-}
-
-/*
- * Opens the newest segment that can be read, if there is one. Files whose creation was cut off are
- * removed; the log goes on behind those that cannot be read.
- */
-static bool
-find_newest(struct journal *journal, const struct segment_list *list, int64_t *size,
-            struct diag_list *diags)
-{
-    const struct os *os = journal->os;
-    for (size_t i = list->count; i > 0; i--) {
-        uint64_t base = list->bases[i - 1];
-        int fd = segment_open(os, journal->dir, base, O_RDWR);
-        int state = fd < 0 ? fd : segment_header_read(os, fd, base, &journal->header);
-        if (state == SEGMENT_GOOD &&
-            memcmp(journal->header.log_id, journal->log_id, LOG_ID_BYTES) != 0) {
-            state = SEGMENT_DAMAGED;
-        }
-        *size = fd < 0 ? fd : os->size(os, fd);
-        if (state >= 0 && *size >= 0 && state == SEGMENT_GOOD) {
-            journal->fd = fd;
-            return true;
-        }
-        if (fd >= 0) {
-            os->close(os, fd);
-        }
-        int os_error = state < 0 ? -state : *size < 0 ? (int)-*size : 0;
-        if (os_error == 0 && state == SEGMENT_BLANK) {
-            int result = segment_unlink(os, journal->dir, base);
-            os_error = result < 0 ? -result : 0;
-        } else if (os_error == 0) {
-            uint64_t end = base + (uint64_t)*size;
-            journal->next_least = end > journal->next_least ? end : journal->next_least;
-            warn(journal, diags, "segment of %" PRIu64 " bytes at %" PRIu64 " cannot be read",
-                 (uint64_t)*size, base);
-        }
-        if (os_error != 0) {
-            diag_io_error(diags, os_error, "cannot open segment %" PRIu64 " of '%s'", base,
-                          journal->dir);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void
-report_survey(const struct journal *journal, const struct survey *survey, struct diag_list *diags)
-{
-    if (survey->damaged_bytes > 0) {
-        warn(journal, diags, "%" PRIu64 " damaged bytes before position %" PRIu64,
-             survey->damaged_bytes, survey->tail);
-    }
-    if (survey->torn_bytes > 0) {
-        warn(journal, diags, "cut a torn tail of up to %" PRIu64 " bytes at position %" PRIu64,
-             survey->torn_bytes, survey->tail);
-    }
-    if (survey->is_unclear) {
-        warn(journal, diags, "%" PRIu64 " bytes before position %" PRIu64 " are left as they are",
-             journal->room - survey->tail, journal->room);
-    }
-}
-
-/* Takes the state from the files. Idempotent; at most one segment is read. */
-static bool
-recover(struct journal *journal, struct diag_list *diags)
-{
-    struct segment_list list = {0};
-    int result = segment_list_read(journal->os, journal->dir, &list);
-    if (result < 0) {
-        diag_io_error(diags, -result, "cannot list '%s'", journal->dir);
-        return false;
-    }
-    int64_t size = 0;
-    journal->next_least = journal->position_least;
-    bool found = find_newest(journal, &list, &size, diags);
-    segment_list_fini(&list);
-    if (!found) {
-        return false;
-    }
-    if (journal->fd < 0) {
-        atomic_store(&journal->tail, journal->next_least);
-        if (journal->position_least > 0) {
-            warn(journal, diags,
-                 "no segment is left, but it was read up to position %" PRIu64
-                 "; it goes on at %" PRIu64,
-                 journal->position_least, journal->next_least);
-        }
-        return true;
-    }
-    struct survey survey;
-    int os_error;
-    if (!survey_segment(journal->os, journal->fd, &journal->header, (uint64_t)size, &survey,
-                        &os_error)) {
-        diag_io_error(diags, os_error, "cannot read segment %" PRIu64 " of '%s'",
-                      journal->header.base, journal->dir);
-        return false;
-    }
-    journal->room = journal->header.base + (uint64_t)size;
-    if (journal->next_least < journal->room) {
-        journal->next_least = journal->room;
-    }
-    report_survey(journal, &survey, diags);
-    uint64_t tail = survey.is_unclear ? journal->room : survey.tail;
-    atomic_store(&journal->tail, tail);
-    journal->records = journal->header.records_before + survey.records;
-    journal->last_time_us = survey.last_time_us;
-    bool is_behind = tail < journal->position_least;
-    if (is_behind) {
-        warn(journal, diags,
-             "it ends at position %" PRIu64 ", but was read up to %" PRIu64
-             ": records are missing, it goes on behind",
-             tail, journal->position_least);
-    }
-    journal->is_old = journal->header.boot != journal->boot || survey.is_unclear || is_behind ||
-                      journal->next_least > journal->room;
-    journal->is_dirty = survey.torn_bytes > 0 && !journal->is_old;
-    return true;
-}
 
 /* ---- opening ---- */
 
@@ -315,7 +113,7 @@ open_log(struct journal *journal, const struct journal_options *options, struct 
         return false;
     }
     return check_version(options, diags) && lock_log(journal, diags) && identify(journal, diags) &&
-           recover(journal, diags);
+           journal_recover(journal, diags);
 }
 
 static void
@@ -327,6 +125,7 @@ journal_free(struct journal *journal)
     if (journal->lock_fd >= 0) {
         journal->os->close(journal->os, journal->lock_fd);
     }
+    pthread_mutex_destroy(&journal->append_lock);
     pthread_mutex_destroy(&journal->sync_lock);
     buf_fini(&journal->bytes);
     free(journal->dir);
@@ -349,6 +148,7 @@ journal_open(struct journal **out, const struct journal_options *options, struct
     journal->boot = segment_boot(options->os);
     journal->lock_fd = -1;
     journal->fd = -1;
+    check(pthread_mutex_init(&journal->append_lock, NULL) == 0);
     check(pthread_mutex_init(&journal->sync_lock, NULL) == 0);
     if (!open_log(journal, options, diags)) {
         journal_free(journal);
@@ -383,8 +183,9 @@ journal_tail(const struct journal *journal)
 
 /* ---- writing ---- */
 
-bool
-journal_sync(struct journal *journal, struct diag_list *diags)
+/* 0, or a negative errno; then the log has failed. */
+static int
+try_sync(struct journal *journal)
 {
     pthread_mutex_lock(&journal->sync_lock);
     uint64_t tail = atomic_load(&journal->tail);
@@ -394,13 +195,29 @@ journal_sync(struct journal *journal, struct diag_list *diags)
     } else if (journal->fd >= 0 && journal->synced < tail) {
         result = journal->os->sync(journal->os, journal->fd);
         atomic_store(&journal->is_failed, result < 0);
-        journal->synced = tail;
+        journal->synced = result < 0 ? journal->synced : tail;
     }
     pthread_mutex_unlock(&journal->sync_lock);
-    if (result < 0) {
-        diag_io_error(diags, -result, "cannot sync '%s'", journal->dir);
+    return result;
+}
+
+/* The appender's own sync. */
+static bool
+sync_appended(struct journal *journal, struct diag_list *diags)
+{
+    return try_sync(journal) == 0 || journal_mend(journal, diags);
+}
+
+bool
+journal_sync(struct journal *journal, struct diag_list *diags)
+{
+    if (try_sync(journal) == 0) {
+        return true;
     }
-    return result == 0;
+    pthread_mutex_lock(&journal->append_lock);
+    bool is_mended = journal_mend(journal, diags);
+    pthread_mutex_unlock(&journal->append_lock);
+    return is_mended;
 }
 
 /* Removes what a failed write left behind the tail and takes the space again. */
@@ -453,7 +270,7 @@ create_segment(struct journal *journal, const struct segment_header *header, uin
 static bool
 seal_segment(struct journal *journal, struct diag_list *diags)
 {
-    if (journal->sync != JOURNAL_SYNC_NEVER && !journal_sync(journal, diags)) {
+    if (journal->sync != JOURNAL_SYNC_NEVER && !sync_appended(journal, diags)) {
         return false;
     }
     if (journal->is_old) {
@@ -541,13 +358,9 @@ undo_write(struct journal *journal, int os_error, struct diag_list *diags)
     return false;
 }
 
-bool
-journal_append(struct journal *journal, struct record *record, struct diag_list *diags)
+static bool
+append(struct journal *journal, struct record *record, struct diag_list *diags)
 {
-    if (atomic_load(&journal->is_failed)) {
-        diag_io_error(diags, EIO, "log '%s' takes nothing after a failed sync", journal->dir);
-        return false;
-    }
     uint64_t bytes = RECORD_OVERHEAD_BYTES_MAX + (uint64_t)record->topic.size +
                      record->props.size + record->payload.size;
     if (bytes > journal->record_max_bytes + RECORD_OVERHEAD_BYTES_MAX) {
@@ -560,7 +373,7 @@ journal_append(struct journal *journal, struct record *record, struct diag_list 
     if (whole.time_us <= journal->last_time_us) {
         whole.time_us = journal->last_time_us + 1;
     }
-    if (!make_room(journal, bytes, whole.time_us, diags)) {
+    if (!journal_mend(journal, diags) || !make_room(journal, bytes, whole.time_us, diags)) {
         return false;
     }
     whole.position = atomic_load(&journal->tail);
@@ -574,15 +387,25 @@ journal_append(struct journal *journal, struct record *record, struct diag_list 
         return undo_write(journal, -result, diags);
     }
     atomic_store(&journal->tail, whole.next);
-    if (journal->sync == JOURNAL_SYNC_ALWAYS && !journal_sync(journal, diags)) {
-        atomic_store(&journal->tail, whole.position);
-        clean_tail(journal);
-        return false;
-    }
     journal->records++;
     journal->last_time_us = whole.time_us;
     *record = whole;
     return true;
+}
+
+bool
+journal_append(struct journal *journal, struct record *record, struct diag_list *diags)
+{
+    pthread_mutex_lock(&journal->append_lock);
+    bool is_appended = append(journal, record, diags);
+    if (is_appended && journal->sync == JOURNAL_SYNC_ALWAYS && !sync_appended(journal, diags)) {
+        /* The file is not touched again; the one that takes its place ends here. */
+        atomic_store(&journal->tail, record->position);
+        journal->records--;
+        is_appended = false;
+    }
+    pthread_mutex_unlock(&journal->append_lock);
+    return is_appended;
 }
 
 /* ---- cutting and trimming ---- */
@@ -626,8 +449,8 @@ cut_file(struct journal *journal, uint64_t base, uint64_t tail)
     return result;
 }
 
-bool
-journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
+static bool
+cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
 {
     if (journal->fd < 0 || tail >= atomic_load(&journal->tail)) {
         return true;
@@ -648,7 +471,7 @@ journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
     pthread_mutex_lock(&journal->sync_lock);
     journal->os->close(journal->os, journal->fd);
     journal->fd = -1;
-    bool recovered = recover(journal, diags);
+    bool recovered = journal_recover(journal, diags);
     if (recovered && journal->fd >= 0 && !journal->is_old) {
         uint64_t full = journal->header.base + journal->segment_bytes;
         journal->room = full > journal->room ? full : journal->room;
@@ -657,6 +480,15 @@ journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
     journal->synced = atomic_load(&journal->tail);
     pthread_mutex_unlock(&journal->sync_lock);
     return recovered;
+}
+
+bool
+journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
+{
+    pthread_mutex_lock(&journal->append_lock);
+    bool is_cut = cut(journal, tail, diags);
+    pthread_mutex_unlock(&journal->append_lock);
+    return is_cut;
 }
 
 bool

@@ -78,7 +78,11 @@ void journal_close(struct journal *journal);
 bool journal_append(struct journal *journal, struct record *record, struct diag_list *diags)
         MUST_CHECK;
 
-/* Everything appended before is on the medium. After a failed sync the log refuses appends. */
+/*
+ * Everything appended before is on the medium. When the medium refuses, the newest segment is
+ * written to another file and that is synced (mend.c); then this is true all the same, with a
+ * warning in `diags`. Otherwise appends are refused until a later sync or append succeeds with it.
+ */
 bool journal_sync(struct journal *journal, struct diag_list *diags) MUST_CHECK;
 
 /*

@@ -149,17 +149,17 @@ segment_header_load(const struct os *os, const char *dir, uint64_t base,
 
 /* ---- files ---- */
 
-static void
-append_path(struct buf *out, const char *dir, uint64_t base)
+void
+segment_path(struct buf *out, const char *dir, uint64_t base)
 {
-    buf_printf(out, "%s/%0*" PRIu64 ".seg", dir, NAME_DIGITS, base);
+    buf_printf(out, "%s/%0*" PRIu64 SEGMENT_SUFFIX, dir, NAME_DIGITS, base);
 }
 
 int
 segment_open(const struct os *os, const char *dir, uint64_t base, int flags)
 {
     struct buf path = {0};
-    append_path(&path, dir, base);
+    segment_path(&path, dir, base);
     int fd = os->open(os, buf_string(&path), flags, 0640);
     buf_fini(&path);
     return fd;
@@ -169,7 +169,7 @@ int
 segment_unlink(const struct os *os, const char *dir, uint64_t base)
 {
     struct buf path = {0};
-    append_path(&path, dir, base);
+    segment_path(&path, dir, base);
     int result = os->unlink(os, buf_string(&path));
     buf_fini(&path);
     return result;
@@ -186,7 +186,7 @@ parse_name(const char *name, uint64_t *base)
         }
     }
     *base = value;
-    return strcmp(name + NAME_DIGITS, ".seg") == 0;
+    return strcmp(name + NAME_DIGITS, SEGMENT_SUFFIX) == 0;
 }
 
 static void

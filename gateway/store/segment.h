@@ -18,6 +18,9 @@ enum {
     RECORD_BYTES_LIMIT = 64 * 1024 * 1024, /* a length above this is damage, never an allocation */
 };
 
+#define SEGMENT_SUFFIX ".seg"
+#define SEGMENT_FRESH_SUFFIX ".new" /* what shall take a segment's place: mend.c */
+
 struct segment_header {
     uint64_t base;           /* position of the header's first byte; the file's name */
     uint64_t previous_end;   /* where the segment before ended; below `base` after a restart */
@@ -45,6 +48,9 @@ int segment_header_read(const struct os *os, int fd, uint64_t base, struct segme
 /* The same by position: opens and closes the file. */
 int segment_header_load(const struct os *os, const char *dir, uint64_t base,
                         struct segment_header *out);
+
+/* Appends the name of the file. */
+void segment_path(struct buf *out, const char *dir, uint64_t base);
 
 /* Opens the file of a position: a descriptor or a negative errno. */
 int segment_open(const struct os *os, const char *dir, uint64_t base, int flags);

@@ -77,6 +77,7 @@ fault_close(const struct os *os, int fd)
 {
     struct fault_os *fault = self(os);
     pthread_mutex_lock(&fault->lock);
+    fault->poisoned[fd % FAULT_FDS] = false;
     int result = fault->inner->close(fault->inner, fd);
     pthread_mutex_unlock(&fault->lock);
     return result;
@@ -108,7 +109,16 @@ fault_pwrite(const struct os *os, int fd, const void *data, size_t size, int64_t
 static int
 fault_sync(const struct os *os, int fd)
 {
-    FAULT_PASS(FAULT_SYNC, int, sync(inner, fd));
+    struct fault_os *fault = self(os);
+    bool *is_poisoned = &fault->poisoned[fd % FAULT_FDS];
+    pthread_mutex_lock(&fault->lock);
+    int result = strike(fault, FAULT_SYNC);
+    *is_poisoned |= result < 0;
+    if (!*is_poisoned) {
+        result = fault->inner->sync(fault->inner, fd);
+    }
+    pthread_mutex_unlock(&fault->lock);
+    return result;
 }
 
 static int

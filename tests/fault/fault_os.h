@@ -36,6 +36,12 @@ enum fault_call {
 /* With FAULT_PWRITE: half of the bytes are written, and what follows fails with ENOSPC. */
 enum { FAULT_SHORT = -1 };
 
+/*
+ * A descriptor whose sync was made to fail is poisoned, as Linux does it: its later syncs succeed
+ * and bring nothing to the medium.
+ */
+enum { FAULT_FDS = 256 };
+
 struct fault_os {
     struct os os;
     const struct os *inner;
@@ -47,6 +53,7 @@ struct fault_os {
     bool is_cut;        /* the next pwrite is the one behind a short write */
     bool fired;
     uint64_t counts[FAULT_CALLS];
+    bool poisoned[FAULT_FDS]; /* see below; by descriptor modulo FAULT_FDS */
 };
 
 void fault_os_init(struct fault_os *fault, const struct os *inner);

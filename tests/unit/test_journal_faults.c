@@ -531,29 +531,6 @@ a_failed_write_leaves_nothing_behind(void **state)
     }
 }
 
-static void
-a_failed_sync_is_final(void **state)
-{
-    struct crash_disk *disk = crash_disk_new(19);
-    struct fault_os fault;
-    fault_os_init(&fault, crash_disk_os(disk));
-    struct journal_options options = options_for(&fault.os);
-    struct journal *journal = must_open(&options);
-    append_range(journal, 0, 3);
-    fault_os_arm(&fault, FAULT_SYNC, 1, EIO);
-    assert_false(try_sync(journal));
-    assert_false(try_sync(journal));
-    assert_false(try_append(journal, 3, NULL));
-    journal_close(journal);
-    journal = must_open(&options);
-    append_range(journal, 3, 5);
-    assert_true(try_sync(journal));
-    struct reading reading = read_all(options.os);
-    assert_numbers(&reading, 0, 5);
-    journal_close(journal);
-    crash_disk_free(disk);
-}
-
 /*
  * Appends, syncs, cuts and trims with a fault somewhere. A record whose append has failed is
  * tried again, as the daemon does with a message that was not acknowledged.
@@ -850,7 +827,6 @@ main(void)
             cmocka_unit_test(damage_in_a_large_binary_record_costs_that_record_only),
             cmocka_unit_test(a_full_disk_is_not_final),
             cmocka_unit_test(a_failed_write_leaves_nothing_behind),
-            cmocka_unit_test(a_failed_sync_is_final),
             cmocka_unit_test(any_failing_call_loses_nothing_appended),
             cmocka_unit_test(reading_goes_on_after_a_failed_call),
             cmocka_unit_test(a_killed_writer_loses_nothing),
