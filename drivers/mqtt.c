@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "drivers/mqtt_gate.h"
 
 #include <MQTTAsync.h>
 
@@ -41,7 +42,6 @@
 #include <unistd.h>
 
 enum {
-    CONNECT_TIMEOUT_S = 10,
     PAHO_STUCK_MS = 30000,     /* longer than Paho may take to fail an attempt */
     FIRST_PAUSE_MS = 1000,     /* the jitter's range after the first failure; doubles */
     SHORT_LIVED_MS = 5000,     /* a connection lost sooner counts as a failed attempt */
@@ -359,7 +359,8 @@ check_options(const struct mqtt_options *options, struct diag_list *diags)
     bool valid = check_readable("broker_ca", options->ca, diags);
     valid &= check_readable("broker_certificate", options->certificate, diags);
     valid &= check_readable("broker_key", options->key, diags);
-    if (options->address.is_tls && options->address.is_ipv6 && !options->is_insecure) {
+    bool is_paho_s_tls = options->address.is_tls && options->gate == NULL;
+    if (is_paho_s_tls && options->address.is_ipv6 && !options->is_insecure) {
         diag_error(diags, DIAG_INVALID,
                    "the certificate of a broker cannot be checked against an IPv6 address");
         diag_hint(diags, "use the broker's host name, as in its certificate");
@@ -380,15 +381,36 @@ check_options(const struct mqtt_options *options, struct diag_list *diags)
     return valid;
 }
 
+static char *
+print_uri(const struct mqtt_address *address)
+{
+    struct buf uri = {0};
+    buf_printf(&uri, address->is_ipv6 ? "%s[%.*s]:%u" : "%s%.*s:%u",
+               address->is_tls ? "mqtts://" : "mqtt://", BYTES_ARG(address->host), address->port);
+    return buf_take_string(&uri);
+}
+
+/* Where Paho connects to. */
+static char *
+make_uri(const struct mqtt_connection *connection)
+{
+    const struct mqtt_gate *gate = connection->options.gate;
+    const struct mqtt_address here = {
+            .host = BYTES("127.0.0.1"), .port = gate == NULL ? 0 : mqtt_gate_port(gate)};
+    return print_uri(gate == NULL ? &connection->options.address : &here);
+}
+
 static bool
 create_client(struct mqtt_connection *connection, struct diag_list *diags)
 {
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
     create.MQTTVersion = (int)connection->options.version;
     create.maxBufferedMessages = QUEUED_MAX;
-    int code = MQTTAsync_createWithOptions(&connection->client, connection->uri,
+    char *uri = make_uri(connection);
+    int code = MQTTAsync_createWithOptions(&connection->client, uri,
                                            connection->options.client_id,
                                            MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    free(uri);
     if (code == MQTTASYNC_SUCCESS) {
         code = MQTTAsync_setCallbacks(connection->client, connection, on_connection_lost,
                                       on_message, NULL);
@@ -404,15 +426,6 @@ create_client(struct mqtt_connection *connection, struct diag_list *diags)
     return code == MQTTASYNC_SUCCESS;
 }
 
-static char *
-make_uri(const struct mqtt_address *address)
-{
-    struct buf uri = {0};
-    buf_printf(&uri, address->is_ipv6 ? "%s[%.*s]:%u" : "%s%.*s:%u",
-               address->is_tls ? "mqtts://" : "mqtt://", BYTES_ARG(address->host), address->port);
-    return buf_take_string(&uri);
-}
-
 bool
 mqtt_open(struct mqtt_connection **out, const struct mqtt_options *options,
           const struct mqtt_events *events, struct diag_list *diags)
@@ -425,7 +438,7 @@ mqtt_open(struct mqtt_connection **out, const struct mqtt_options *options,
     struct mqtt_connection *connection = mem_new(struct mqtt_connection);
     connection->options = *options;
     connection->events = *events;
-    connection->uri = make_uri(&options->address);
+    connection->uri = print_uri(&options->address);
     connection->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     check(connection->wake_fd >= 0);
     check(pthread_mutex_init(&connection->lock, NULL) == 0);
@@ -517,13 +530,13 @@ start_attempt(struct mqtt_connection *connection)
     } else {
         set_connect(&connect, connection);
     }
-    if (options->address.is_tls) {
+    if (options->address.is_tls && options->gate == NULL) {
         set_tls(&tls, connection);
         connect.ssl = &tls;
     }
     connect.context = connection;
     connect.keepAliveInterval = (int)(options->keepalive_ms / 1000);
-    connect.connectTimeout = CONNECT_TIMEOUT_S;
+    connect.connectTimeout = MQTT_CONNECT_TIMEOUT_S;
     connect.maxInflight = (int)options->window + 2;
     connect.username = options->username;
     connect.password = options->password;
@@ -535,53 +548,6 @@ start_attempt(struct mqtt_connection *connection)
     if (code != MQTTASYNC_SUCCESS) {
         const char *text = MQTTAsync_strerror(code);
         fail_attempt(connection, 0, text == NULL ? "the MQTT library refuses" : text);
-    }
-}
-
-/* ---- why it failed ---- */
-
-static void
-explain_failure(struct mqtt_connection *connection, unsigned code, const char *text,
-                struct buf *out)
-{
-    const struct mqtt_options *options = &connection->options;
-    pthread_mutex_lock(&connection->lock);
-    char tls_error[REASON_MAX];
-    memcpy(tls_error, connection->tls_error, sizeof tls_error);
-    pthread_mutex_unlock(&connection->lock);
-    if (code != 0) {
-        buf_printf(out, "the broker refuses: %s", mqtt_describe_code(code));
-    } else if (tls_error[0] != '\0') {
-        buf_printf(out, "TLS: %s", tls_error);
-    } else if (mqtt_explain_unreachable(&options->address, out)) {
-        return;
-    } else if (options->address.is_tls && strstr(text, "TCP/TLS") != NULL) {
-        buf_printf(out, "TLS: the broker's certificate is not for host '%.*s'",
-                   BYTES_ARG(options->address.host));
-    } else if (strstr(text, "timeout") != NULL) {
-        buf_printf(out, "no answer within %d s", CONNECT_TIMEOUT_S);
-    } else {
-        buf_append_string(out, "the broker closed the connection before it answered");
-        if (options->address.is_tls && options->certificate == NULL) {
-            buf_append_string(out, "; it may want a client certificate (broker_certificate)");
-        }
-    }
-}
-
-static const char *
-hint_for(unsigned code)
-{
-    switch (code) {
-    case 4:
-    case MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD:
-    case 5:
-    case MQTTREASONCODE_NOT_AUTHORIZED:
-        return " (broker_username, broker_password)";
-    case 2:
-    case MQTTREASONCODE_CLIENT_IDENTIFIER_NOT_VALID:
-        return " (broker_client_id)";
-    default:
-        return "";
     }
 }
 
@@ -642,9 +608,12 @@ wait_and_retry(struct mqtt_connection *connection, struct bytes reason, bool is_
 static void
 fail_attempt(struct mqtt_connection *connection, unsigned code, const char *text)
 {
+    char tls_error[REASON_MAX];
+    pthread_mutex_lock(&connection->lock);
+    memcpy(tls_error, connection->tls_error, sizeof tls_error);
+    pthread_mutex_unlock(&connection->lock);
     struct buf reason = {0};
-    explain_failure(connection, code, text, &reason);
-    buf_append_string(&reason, hint_for(code));
+    mqtt_explain_failure(&connection->options, code, text, tls_error, &reason);
     wait_and_retry(connection, buf_bytes(&reason), code != 0);
     buf_fini(&reason);
 }

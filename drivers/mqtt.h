@@ -16,6 +16,8 @@
 #include "base/diag.h"
 #include "message.h"
 
+enum { MQTT_CONNECT_TIMEOUT_S = 10 };
+
 enum {
     MQTT_EXIT_RETRY = 75,   /* EX_TEMPFAIL: start again */
     MQTT_EXIT_VERSION = 76, /* EX_PROTOCOL: start again with MQTT 3.1.1 */
@@ -33,6 +35,8 @@ bool mqtt_address_parse(struct bytes url, struct mqtt_address *out, struct diag_
         MUST_CHECK;
 
 enum mqtt_version { MQTT_3_1_1 = 4, MQTT_5 = 5 };
+
+struct mqtt_gate;
 
 /* Strings are borrowed for the connection's life; NULL where there is none. */
 struct mqtt_options {
@@ -52,6 +56,7 @@ struct mqtt_options {
     uint32_t packet_max_bytes; /* the broker drops what is larger (MQTT 5) */
     unsigned window;           /* QoS 1 publications that the owner lets be unacknowledged */
     bool is_at_most_once;      /* subscribe at QoS 0: the broker keeps nothing for us */
+    struct mqtt_gate *gate;    /* connect through it (drivers/mqtt_gate.h); NULL: directly */
     bool sends_at_once;        /* TCP_NODELAY: for a publisher; a subscriber's acknowledgements
                                   had better share packets */
 };
@@ -79,7 +84,10 @@ struct mqtt_session {
 
 struct mqtt_events {
     void *context;
-    /* Paho's thread. Returning acknowledges the message; may wait at most half the keep-alive. */
+    /*
+     * Paho's thread. Returning acknowledges the message, or tells the gate that it may be once it
+     * is safe; may wait at most half the keep-alive.
+     */
     void (*message)(void *context, const struct mqtt_message *message);
     /* Paho's thread. `code` 0 to 127: the broker has it; else refused with that reason code. */
     void (*published)(void *context, uint64_t token, unsigned code);
@@ -150,6 +158,13 @@ const char *mqtt_describe_code(unsigned code);
  * long as resolving the name takes, and 2 s for each of its addresses.
  */
 bool mqtt_explain_unreachable(const struct mqtt_address *address, struct buf *out);
+
+/*
+ * Appends why an attempt failed, a sentence: the broker's reason code (0: none), Paho's `text`, and
+ * what TLS said (""). May block as mqtt_explain_unreachable() does.
+ */
+void mqtt_explain_failure(const struct mqtt_options *options, unsigned code, const char *text,
+                          const char *tls_error, struct buf *out);
 
 /* Sets TCP_NODELAY on this process's connection to that port; Paho does not tell its socket. */
 void mqtt_send_at_once(unsigned broker_port);

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "drivers/mqtt.h"
 
+#include "drivers/mqtt_gate.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -15,6 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,6 +76,69 @@ mqtt_explain_unreachable(const struct mqtt_address *address, struct buf *out)
     }
     free(host);
     return result != 0 || error != 0;
+}
+
+static const char may_want_certificate[] =
+        "; it may want a client certificate (broker_certificate)";
+
+static bool
+explain_gate(const struct mqtt_options *options, struct buf *out)
+{
+    mqtt_gate_explain(options->gate, out);
+    if (options->certificate == NULL && strstr(buf_string(out), "alert") != NULL) {
+        buf_append_string(out, may_want_certificate);
+    }
+    return out->size > 0;
+}
+
+static void
+explain(const struct mqtt_options *options, unsigned code, const char *text, const char *tls_error,
+        struct buf *out)
+{
+    if (code != 0) {
+        buf_printf(out, "the broker refuses: %s", mqtt_describe_code(code));
+    } else if (options->gate != NULL && explain_gate(options, out)) {
+        return;
+    } else if (tls_error[0] != '\0') {
+        buf_printf(out, "TLS: %s", tls_error);
+    } else if (mqtt_explain_unreachable(&options->address, out)) {
+        return;
+    } else if (options->address.is_tls && strstr(text, "TCP/TLS") != NULL) {
+        buf_printf(out, "TLS: the broker's certificate is not for host '%.*s'",
+                   BYTES_ARG(options->address.host));
+    } else if (strstr(text, "timeout") != NULL) {
+        buf_printf(out, "no answer within %d s", MQTT_CONNECT_TIMEOUT_S);
+    } else {
+        buf_append_string(out, "the broker closed the connection before it answered");
+        if (options->address.is_tls && options->certificate == NULL) {
+            buf_append_string(out, may_want_certificate);
+        }
+    }
+}
+
+static const char *
+hint_for(unsigned code)
+{
+    switch (code) {
+    case 4:
+    case 134:
+    case 5:
+    case 135:
+        return " (broker_username, broker_password)";
+    case 2:
+    case 133:
+        return " (broker_client_id)";
+    default:
+        return "";
+    }
+}
+
+void
+mqtt_explain_failure(const struct mqtt_options *options, unsigned code, const char *text,
+                     const char *tls_error, struct buf *out)
+{
+    explain(options, code, text, tls_error, out);
+    buf_append_string(out, hint_for(code));
 }
 
 static unsigned

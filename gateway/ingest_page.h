@@ -25,6 +25,9 @@
     INGEST_COUNTER(surplus_copies, "second copies because of overlapping subscriptions")       \
     INGEST_COUNTER(duplicates_flagged, "messages that the broker had sent before")             \
     INGEST_COUNTER(append_failures, "appends that failed and were tried again")                \
+    INGEST_COUNTER(dropped_no_room, "QoS 0: the journal took nothing and the memory was full")  \
+    INGEST_COUNTER(syncs, "times the journal was forced to the medium")                        \
+    INGEST_COUNTER(sync_failures, "times that failed; another file was tried then")            \
     INGEST_COUNTER(gave_up, "times the process ended because the journal took nothing")        \
     INGEST_COUNTER(connects, "connections to the broker")                                      \
     INGEST_COUNTER(sessions_lost, "connections that found no session of ours any more")        \
@@ -43,6 +46,7 @@ enum ingest_state {
 struct ingest_page {
     _Atomic uint64_t position_least; /* set by the core before the first start: journal_options */
     _Atomic uint64_t tail; /* position behind the last record; 0 before the first start */
+    _Atomic uint64_t held; /* messages in memory that the journal does not take yet */
     _Atomic uint32_t is_core_waiting;
     _Atomic uint32_t state;            /* enum ingest_state */
     _Atomic uint32_t protocol;         /* 5 or 4 (3.1.1); 0 before the first connection */

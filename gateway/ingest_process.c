@@ -1,14 +1,13 @@
 /*
  * The ingest process: from the broker into the journal, and nothing else.
  *
- *   Paho's thread   judge the message, append it, raise the tail; its return acknowledges
- *   main thread     socket to the core, connection, subscriptions, canary; once a second: clocks
- *   sync thread     with `sync interval`: journal_sync() every sync_interval
+ *   Paho's thread     judge the message, hand it to the keeper; its return acknowledges
+ *   main thread       socket to the core, connection, subscriptions, canary; once a second: clocks
+ *   keeper's thread   syncs the journal, as `sync` says (keeper.c)
+ *   gate's thread     with `sync always`: holds acknowledgements (drivers/mqtt_gate.c)
  *
- * A message is acknowledged only after it is in the journal. When the journal takes nothing (disk
- * full, I/O error) the callback waits and tries again for up to half the keep-alive, in which Paho
- * reads nothing and the broker holds what it has; after that the process ends without
- * acknowledging, and the next one is handed the message again.
+ * A message is acknowledged only after it is in the journal; keeper.c tells what that means for
+ * each policy, and what happens when the journal takes nothing.
  *
  * The canary is a message of ours to a topic of ours. When it does not come back while nothing
  * else of QoS 1 arrives either, the session has stalled; a new connection to the same session
@@ -26,7 +25,7 @@
 #include "base/os.h"
 #include "base/wire.h"
 #include "broker_options.h"
-#include "store/journal.h"
+#include "keeper.h"
 #include "subscriptions.h"
 #include "rules/topic.h"
 
@@ -43,11 +42,9 @@
 #include <unistd.h>
 
 enum {
-    PROPS_MAX_BYTES = TOPIC_BYTES_MAX,
     CONFIG_TIMEOUT_MS = 10000,
     FRAME_TIMEOUT_MS = 5000,
     TICK_MS = 1000,
-    APPEND_PAUSE_MAX_MS = 250,
     CANARY_PATIENCE_MS = 5000,
     CANARY_ALARM = 3, /* in a row */
     REFUSED_AGAIN_MS = 30000,
@@ -70,13 +67,12 @@ struct canary {
 struct ingester {
     struct config config;
     struct ingest_page *page;
-    struct journal *journal;
+    struct keeper *keeper;
+    struct mqtt_gate *gate; /* NULL: not with this sync */
     struct mqtt_connection *mqtt;
 
     /* Paho's thread */
     struct buf props;
-    struct diag_list append_diags;
-    struct log_gate append_gate;
     struct log_gate drop_gate;
 
     /* main thread */
@@ -89,7 +85,6 @@ struct ingester {
     struct log_gate save_gate;
 
     /* shared */
-    _Atomic bool is_blocked;
     _Atomic bool is_time_unsynced;
     _Atomic uint64_t arrived_qos1;
 };
@@ -111,55 +106,8 @@ count(_Atomic uint64_t *counter, uint64_t more)
 /* ---- Paho's thread ---- */
 
 static void
-wake_core(struct ingest_page *page)
-{
-    if (atomic_load(&page->is_core_waiting) != 0 &&
-        atomic_exchange(&page->is_core_waiting, 0) != 0) {
-        uint64_t one = 1;
-        ssize_t written = write(INGEST_WAKE_FD, &one, sizeof one);
-        (void)written; /* a full counter wakes too */
-    }
-}
-
-static void
-give_up(struct ingester *ingester)
-{
-    count(&ingester->page->gave_up, 1);
-    log_error("the journal takes nothing: %.*s; ending without acknowledging, so that the broker "
-              "keeps the message", BYTES_ARG(diag_first_error(&ingester->append_diags)));
-    _exit(MQTT_EXIT_RETRY);
-}
-
-/* Half the keep-alive at most: longer, and the broker takes us for dead. */
-static void
-append_patiently(struct ingester *ingester, struct record *record)
-{
-    struct diag_list *diags = &ingester->append_diags;
-    int64_t until_us = now_us() + ingester->config.broker_keepalive * 1000 / 2;
-    int64_t pause_ms = 1;
-    do {
-        count(&ingester->page->append_failures, 1);
-        atomic_store(&ingester->is_blocked, true);
-        atomic_store(&ingester->page->state, INGEST_BLOCKED);
-        if (log_gate_open(&ingester->append_gate, now_us() / 1000, REPEAT_LOG_MS)) {
-            log_error("the journal takes nothing: %.*s; the broker holds what it has",
-                      BYTES_ARG(diag_first_error(diags)));
-        }
-        if (now_us() + pause_ms * 1000 > until_us) {
-            give_up(ingester);
-        }
-        usleep((useconds_t)(pause_ms * 1000));
-        pause_ms = pause_ms * 2 > APPEND_PAUSE_MAX_MS ? APPEND_PAUSE_MAX_MS : pause_ms * 2;
-        diag_list_clear(diags);
-    } while (!journal_append(ingester->journal, record, diags));
-    atomic_store(&ingester->is_blocked, false);
-    log_notice("the journal takes messages again");
-}
-
-static void
 keep(struct ingester *ingester, const struct mqtt_message *message)
 {
-    struct ingest_page *page = ingester->page;
     bool is_unsynced =
             atomic_load_explicit(&ingester->is_time_unsynced, memory_order_relaxed);
     struct record record = {
@@ -172,12 +120,7 @@ keep(struct ingester *ingester, const struct mqtt_message *message)
             .props = buf_bytes(&ingester->props),
             .payload = message->payload,
     };
-    if (!journal_append(ingester->journal, &record, &ingester->append_diags)) {
-        append_patiently(ingester, &record);
-    }
-    count(&page->accepted, 1);
-    atomic_store(&page->tail, record.next);
-    wake_core(page);
+    keeper_keep(ingester->keeper, &record);
 }
 
 static void
@@ -222,7 +165,7 @@ on_message(void *context, const struct mqtt_message *message)
         note_drop(ingester, &page->dropped_bad_topic, "the topic is not valid", message);
     } else if (message->payload.size > (size_t)ingester->config.payload_max) {
         note_drop(ingester, &page->dropped_too_large, "larger than payload_max", message);
-    } else if (ingester->props.size > PROPS_MAX_BYTES) {
+    } else if (ingester->props.size > KEEPER_PROPS_BYTES_MAX) {
         note_drop(ingester, &page->dropped_too_large, "too many properties", message);
     } else if (!message->is_retained &&
                subscriptions_is_copy(ingester->subscriptions, message->subscription,
@@ -262,7 +205,7 @@ publish_state(struct ingester *ingester, const struct subscriptions_state *subsc
 {
     struct ingest_page *page = ingester->page;
     bool is_all = ingester->has_filters && subscribed->active == subscribed->wanted;
-    enum ingest_state state = atomic_load(&ingester->is_blocked)          ? INGEST_BLOCKED
+    enum ingest_state state = keeper_is_blocked(ingester->keeper)          ? INGEST_BLOCKED
                               : !mqtt_is_connected(ingester->mqtt)         ? INGEST_CONNECTING
                               : is_all                                     ? INGEST_READY
                                                                            : INGEST_SUBSCRIBING;
@@ -442,43 +385,13 @@ run_canary(struct ingester *ingester)
 {
     bool is_ready = atomic_load(&ingester->page->state) == INGEST_READY;
     if (ingester->config.broker_canary == 0 || !is_ready) {
+        ingester->canary.is_out = false; /* while acknowledgements are held, it may never come */
         return;
     }
     if (ingester->canary.is_out) {
         watch_canary(ingester);
     } else if (now_us() >= ingester->canary.next_us) {
         send_canary(ingester);
-    }
-}
-
-/* ---- the sync thread ---- */
-
-static void *
-sync_regularly(void *context)
-{
-    struct ingester *ingester = context;
-    uint64_t synced = 0;
-    for (;;) {
-        usleep((useconds_t)(ingester->config.sync_interval * 1000));
-        uint64_t tail = journal_tail(ingester->journal);
-        struct diag_list diags = {0};
-        if (tail != synced && !journal_sync(ingester->journal, &diags)) {
-            log_error("%.*s; starting again from what is on the medium",
-                      BYTES_ARG(diag_first_error(&diags)));
-            _exit(MQTT_EXIT_RETRY);
-        }
-        synced = tail;
-        diag_list_fini(&diags);
-    }
-    return NULL;
-}
-
-static void
-start_sync_thread(struct ingester *ingester)
-{
-    pthread_t thread;
-    if (ingester->config.sync == JOURNAL_SYNC_INTERVAL) {
-        check(pthread_create(&thread, NULL, sync_regularly, ingester) == 0);
     }
 }
 
@@ -522,29 +435,11 @@ map_page(struct ingester *ingester, struct diag_list *diags)
 static void
 open_journal(struct ingester *ingester, struct diag_list *diags)
 {
-    const struct config *config = &ingester->config;
-    struct buf dir = {0};
-    buf_printf(&dir, "%s/journal/mqtt", config->data_dir);
-    int result = os_make_dirs(&os_posix, buf_string(&dir), 0750);
-    if (result < 0) {
-        diag_io_error(diags, -result, "cannot make '%s'", buf_string(&dir));
-        fail(diags);
-    }
-    struct journal_options options = {
-            .os = &os_posix,
-            .dir = buf_take_string(&dir), /* for the process's life */
-            .segment_bytes = config->segment_size,
-            .record_max_bytes = config->payload_max + TOPIC_BYTES_MAX + PROPS_MAX_BYTES,
-            .position_least = atomic_load(&ingester->page->position_least),
-            .sync = (enum journal_sync)config->sync,
-    };
-    if (!journal_open(&ingester->journal, &options, diags)) {
+    if (!keeper_open(&ingester->keeper, &ingester->config, ingester->page, diags)) {
         fail(diags);
     }
     log_diags(diags);
     diag_list_clear(diags);
-    atomic_store(&ingester->page->tail, journal_tail(ingester->journal));
-    wake_core(ingester->page);
 }
 
 static void
@@ -588,8 +483,17 @@ open_connection(struct ingester *ingester, struct diag_list *diags)
             .lost = on_lost,
             .answered = on_answered,
     };
-    if (!broker_options(&ingester->config, &options, diags) ||
-        !mqtt_open(&ingester->mqtt, &options, &events, diags)) {
+    if (!broker_options(&ingester->config, &options, diags)) {
+        fail(diags);
+    }
+    struct mqtt_gate_events gate_events = {ingester->keeper, keeper_taken, keeper_hurry};
+    if (ingester->config.sync == JOURNAL_SYNC_ALWAYS &&
+        !mqtt_gate_open(&ingester->gate, &options, &gate_events, diags)) {
+        fail(diags);
+    }
+    options.gate = ingester->gate;
+    keeper_start(ingester->keeper, ingester->gate);
+    if (!mqtt_open(&ingester->mqtt, &options, &events, diags)) {
         fail(diags);
     }
 }
@@ -624,9 +528,11 @@ static _Noreturn void
 say_goodbye(struct ingester *ingester)
 {
     mqtt_disconnect(ingester->mqtt, GOODBYE_MS);
+    if (ingester->gate != NULL) {
+        mqtt_gate_drain(ingester->gate, GOODBYE_MS);
+    }
     struct diag_list diags = {0};
-    if (ingester->config.sync != JOURNAL_SYNC_NEVER &&
-        !journal_sync(ingester->journal, &diags)) {
+    if (!keeper_finish(ingester->keeper, &diags)) {
         fail(&diags);
     }
     _exit(EXIT_SUCCESS);
@@ -701,6 +607,5 @@ ingest_process_main(void)
     name_canary(ingester);
     read_clock_state(ingester);
     open_connection(ingester, &diags);
-    start_sync_thread(ingester);
     run(ingester);
 }

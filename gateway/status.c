@@ -66,8 +66,12 @@ add_ingest(cJSON *root, struct gateway *gateway)
     cJSON *dropped = cJSON_AddObjectToObject(ingest, "dropped");
     add_count(dropped, "too_large", stats.dropped_too_large);
     add_count(dropped, "bad_topic", stats.dropped_bad_topic);
+    add_count(dropped, "no_room", stats.dropped_no_room);
     add_count(dropped, "surplus_copies", stats.surplus_copies);
     add_count(ingest, "append_failures", stats.append_failures);
+    add_count(ingest, "held", stats.held);
+    add_count(ingest, "syncs", stats.syncs);
+    add_count(ingest, "sync_failures", stats.sync_failures);
     add_count(ingest, "connects", stats.connects);
     add_count(ingest, "sessions_lost", stats.sessions_lost);
     add_count(ingest, "canaries_lost", stats.canaries_lost);

@@ -166,10 +166,10 @@ print_stats(struct runner *runner)
     struct ingest_stats stats;
     ingest_stats(runner->ingest, &stats);
     printf("stats state=%d running=%d protocol=%u wanted=%u active=%u refused=%u canary_us=%" PRId64
-           " restarts=%" PRIu64 " records=%" PRIu64,
+           " held=%" PRIu64 " restarts=%" PRIu64 " records=%" PRIu64,
            (int)stats.state, stats.is_running, stats.protocol, stats.filters_wanted,
-           stats.filters_active, stats.filters_refused, stats.canary_us, stats.restarts,
-           runner->records);
+           stats.filters_active, stats.filters_refused, stats.canary_us, stats.held,
+           stats.restarts, runner->records);
 #define INGEST_COUNTER(name, doc) printf(" " #name "=%" PRIu64, stats.name);
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER

@@ -19,6 +19,9 @@ import packets
 HARNESS = os.environ['MQTT_HARNESS']
 PATIENCE_S = 30
 
+# For every gateway: ALL_OPTIONS='sync=always' runs the same tests through the ack gate.
+ALL_OPTIONS = dict(each.split('=') for each in os.environ.get('ALL_OPTIONS', '').split())
+
 Record = collections.namedtuple('Record', 'position flags topic props payload size')
 
 
@@ -122,7 +125,7 @@ class Harness:
         self.data = self.folder / 'data'
         self.log_path = self.folder / f'{verb}.log'
         settings = {'broker': f'{scheme}://{host}:{port}', 'data_dir': self.data,
-                    'reconnect_max': '1s', **(options or {})}
+                    'reconnect_max': '1s', **ALL_OPTIONS, **(options or {})}
         command = [*prefix, HARNESS, verb, *arguments]
         for name, value in settings.items():
             command += ['--set', f'{name}={value}']
