@@ -59,6 +59,8 @@ refuse(struct compiler *compiler, const struct expr *expr, const char *what, con
     return NULL;
 }
 
+static const char newer_version[] = "set awsIotSqlVersion to 2016-03-23";
+
 /* ---- nodes ---- */
 
 struct node *
@@ -133,7 +135,7 @@ static const struct node *
 compile_array(struct compiler *compiler, const struct expr *expr)
 {
     if (compiler->version_2015) {
-        return refuse(compiler, expr, "version 2015-10-08 has no array literals", NULL);
+        return refuse(compiler, expr, "version 2015-10-08 has no array literals", newer_version);
     }
     return compile_operands(compiler, expr, eval_array);
 }
@@ -142,7 +144,8 @@ static const struct node *
 compile_object(struct compiler *compiler, const struct expr *expr)
 {
     if (compiler->version_2015) {
-        return refuse(compiler, expr, "version 2015-10-08 has no object literals", NULL);
+        return refuse(compiler, expr, "version 2015-10-08 has no object literals",
+                      newer_version);
     }
     size_t count = expr->item_count / 2;
     struct node *node = compiler_node(compiler, eval_object, NODE_NAMES, count);
@@ -172,7 +175,8 @@ compile_path(struct compiler *compiler, const struct expr *expr)
     for (const struct expr *e = expr; i > 0; e = e->kind == EXPR_MEMBER ? e->items[0] : e) {
         names[--i] = e->text;
     }
-    struct node *node = compiler_node(compiler, eval_path, NODE_NAMES, 0);
+    node_fn *eval = compiler->version_2015 ? eval_path_2015 : eval_path;
+    struct node *node = compiler_node(compiler, eval, NODE_NAMES, 0);
     bool aliased = count > 1 && compiler->source_alias.size > 0 &&
                    bytes_equal(names[0], compiler->source_alias);
     node->names = names + aliased;
@@ -255,7 +259,7 @@ static const struct node *
 compile_in(struct compiler *compiler, const struct expr *expr)
 {
     if (compiler->version_2015) {
-        return refuse(compiler, expr, "version 2015-10-08 has no IN", NULL);
+        return refuse(compiler, expr, "version 2015-10-08 has no IN", newer_version);
     }
     struct node *node = compiler_node(compiler, eval_in, NODE_NOTHING, 2);
     node->op = expr->negated ? OP_NOT : OP_NONE;
@@ -309,7 +313,9 @@ compile_cast(struct compiler *compiler, const struct expr *expr)
         compiler_report(compiler, DIAG_ERROR, expr->name_span, "cannot cast to '%.*s'",
                         BYTES_ARG(expr->type));
         const char *near = diag_nearest(expr->type, CAST_TYPES, cast_type_at, NULL);
-        if (near != NULL) {
+        if (near != NULL && bytes_equal_string(expr->type, near)) {
+            compiler_hint(compiler, "%s", newer_version);
+        } else if (near != NULL) {
             compiler_hint(compiler, "did you mean '%s'?", near);
         } else {
             compiler_hint(compiler, "the types are String, Int, Decimal and Boolean");
@@ -385,7 +391,8 @@ compile_call(struct compiler *compiler, const struct expr *expr)
         return refuse(compiler, expr, "DISTINCT is not available in rules", NULL);
     }
     if (compiler->version_2015 && (function->flags & FUNCTION_2016) != 0) {
-        return refuse(compiler, expr, "this function is not in version 2015-10-08", NULL);
+        return refuse(compiler, expr, "this function is not in version 2015-10-08",
+                      newer_version);
     }
     if (!ok) {
         return NULL;
@@ -404,7 +411,8 @@ compile_select(struct compiler *compiler, const struct expr *expr, node_fn *eval
 {
     const struct select *select = expr->select;
     if (compiler->version_2015) {
-        return refuse(compiler, expr, "version 2015-10-08 has no nested SELECT", NULL);
+        return refuse(compiler, expr, "version 2015-10-08 has no nested SELECT",
+                      newer_version);
     }
     if (select->from == NULL) {
         return refuse(compiler, expr, "a nested SELECT needs FROM", NULL);

@@ -207,6 +207,7 @@ compile_variables(struct compiler *compiler, const struct select *select, struct
     if (compiler->version_2015) {
         compiler_report(compiler, DIAG_ERROR, select->assignments[0].span,
                         "version 2015-10-08 has no SET");
+        compiler_hint(compiler, "set awsIotSqlVersion to 2016-03-23");
         return false;
     }
     if (select->assignment_count > VARIABLES_MAX) {

@@ -86,6 +86,14 @@ eval_path(const struct node *node, struct run *run, struct value *out)
     *out = value;
 }
 
+/* In version 2015-10-08 a number of the payload stays as it is written: 10.0. */
+void
+eval_path_2015(const struct node *node, struct run *run, struct value *out)
+{
+    eval_path(node, run, out);
+    out->boolean = out->boolean || out->kind == VALUE_JSON;
+}
+
 void
 eval_member(const struct node *node, struct run *run, struct value *out)
 {
@@ -449,9 +457,7 @@ static void
 cast_to_string(const struct value *value, struct run *run, struct value *out)
 {
     struct bytes text;
-    if (run->version_2015 && value->kind == VALUE_JSON && value_type(value) == TYPE_NUMBER) {
-        *out = value_string(json_raw(value->json, value->node)); /* 10.0 stays 10.0 */
-    } else if (value_to_string(value, &text, run->arena)) {
+    if (value_to_string(value, &text, run->arena)) {
         *out = value_string(text);
     }
 }

@@ -88,10 +88,10 @@ node_eval(const struct node *node, struct run *run, struct value *out)
 }
 
 /* The evaluators (eval.c), named after what they evaluate. */
-node_fn eval_constant, eval_path, eval_variable, eval_star, eval_member, eval_index, eval_not,
-        eval_negate, eval_and, eval_or, eval_equal, eval_not_equal, eval_order, eval_add,
-        eval_arithmetic, eval_in, eval_case, eval_array, eval_object, eval_call, eval_catch, eval_cast,
-        eval_select, eval_exists;
+node_fn eval_constant, eval_path, eval_path_2015, eval_variable, eval_star, eval_member,
+        eval_index, eval_not, eval_negate, eval_and, eval_or, eval_equal, eval_not_equal,
+        eval_order, eval_add, eval_arithmetic, eval_in, eval_case, eval_array,
+        eval_object, eval_call, eval_catch, eval_cast, eval_select, eval_exists;
 
 enum cast_type { CAST_STRING, CAST_INT, CAST_DECIMAL, CAST_BOOLEAN };
 

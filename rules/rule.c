@@ -125,6 +125,20 @@ make_row(const struct rule *rule, struct run *run, struct rule_row *out)
     never("all verdicts are listed");
 }
 
+/* Version 2015-10-08 neither takes nor gives an array as payload. */
+static enum rule_verdict
+refuse_array(enum rule_verdict verdict, struct rule_row *row)
+{
+    struct bytes text = bytes_trim(row->payload);
+    if (verdict == RULE_MATCHED && row->payload_is_json && text.size > 0 && text.data[0] == '[') {
+        *row = (struct rule_row){
+                .reason = "version 2015-10-08 has no payloads that are arrays; set "
+                          "awsIotSqlVersion to 2016-03-23"};
+        return RULE_FAILED;
+    }
+    return verdict;
+}
+
 enum rule_verdict
 rule_run(const struct rule *rule, struct rule_message *message, struct rule_row *out)
 {
@@ -142,7 +156,7 @@ rule_run(const struct rule *rule, struct rule_message *message, struct rule_row 
         *out = (struct rule_row){.reason = run.failure};
         return RULE_FAILED;
     }
-    return verdict;
+    return rule->version_2015 ? refuse_array(verdict, out) : verdict;
 }
 
 void

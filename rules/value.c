@@ -144,7 +144,8 @@ value_to_string(const struct value *value, struct bytes *out, struct arena *aren
         if (!value_number_content(value, &number, arena)) {
             return false;
         }
-        *out = print_number(&number, arena);
+        bool keeps = value->kind == VALUE_JSON && value->boolean;
+        *out = keeps ? json_raw(value->json, value->node) : print_number(&number, arena);
         return true;
     }
     case TYPE_STRING:
@@ -400,7 +401,9 @@ write_value(struct buf *out, const struct value *value, struct arena *compact_ar
         json_write_string(out, value->string);
         return;
     case VALUE_JSON:
-        if (compact_arena != NULL) {
+        if (value->boolean && value->json->nodes[value->node].kind == JSON_NUMBER) {
+            buf_append(out, json_raw(value->json, value->node));
+        } else if (compact_arena != NULL) {
             write_node_compact(out, value->json, value->node);
         } else {
             write_node(out, value->json, value->node);

@@ -20,7 +20,8 @@ enum value_kind {
     VALUE_BOOLEAN,
     VALUE_NUMBER,
     VALUE_STRING,
-    VALUE_JSON,   /* a number, string, array or object of a document: json, node */
+    VALUE_JSON,   /* a number, string, array or object of a document: json, node; with `boolean`
+                     a number keeps its text, as in version 2015-10-08 */
     VALUE_ARRAY,  /* made by an expression: elements, count */
     VALUE_OBJECT, /* made by an expression: members, count */
     VALUE_BYTES,  /* '*' of a payload that is not JSON: string */
