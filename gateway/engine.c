@@ -17,6 +17,7 @@
 #include "engine_state.h"
 
 #include "base/mem.h"
+#include "store/examine.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -59,6 +60,11 @@ note_gap(struct engine *engine, struct input *input, const struct record *gap)
                   "their messages are lost",
                   input->stream, (unsigned long long)gap->position, (unsigned long long)gap->next);
     }
+    struct diag_list diags = {0};
+    if (!journal_quarantine(os, input->dir, gap->position, gap->next, NULL, &diags)) {
+        log_diags(&diags); /* the segment still has them, until it is trimmed */
+    }
+    diag_list_fini(&diags);
 }
 
 /* What cannot be read now is tried again in a second. */

@@ -5,6 +5,7 @@
 #include "status.h"
 
 #include "gateway.h"
+#include "store/examine.h"
 
 #include <cjson/cJSON.h>
 
@@ -80,6 +81,24 @@ add_ingest(cJSON *root, struct gateway *gateway)
     add_count(ingest, "filters", stats.filters_active);
     add_count(ingest, "filters_refused", stats.filters_refused);
     add_count(ingest, "position", ingest_tail(gateway->ingest));
+}
+
+static void
+add_journal(cJSON *root, struct gateway *gateway)
+{
+    const char *dir = ingest_journal_dir(gateway->ingest);
+    struct journal_extent extent = {0};
+    struct diag_list diags = {0};
+    cJSON *journal = cJSON_AddObjectToObject(root, "journal");
+    if (!journal_extent(&os_posix, dir, &extent, &diags)) {
+        add_bytes(journal, "error", diag_first_error(&diags));
+    }
+    add_count(journal, "first", extent.first);
+    add_count(journal, "end", ingest_tail(gateway->ingest));
+    add_count(journal, "segments", extent.segments);
+    add_count(journal, "bytes", extent.bytes);
+    add_count(journal, "quarantined", journal_quarantined(&os_posix, dir));
+    diag_list_fini(&diags);
 }
 
 static void
@@ -219,6 +238,7 @@ gateway_status(struct gateway *gateway, struct buf *out)
     cJSON_AddNumberToObject(root, "uptime_s",
                             (double)((os_posix.mono_us(&os_posix) - gateway->started_us) / 1000000));
     add_ingest(root, gateway);
+    add_journal(root, gateway);
     add_engine(root, gateway);
     pthread_mutex_lock(&gateway->lock);
     add_rules(root, gateway);
@@ -276,6 +296,17 @@ print_ingest(const cJSON *root, struct buf *out)
         if (reason->valuedouble > 0) {
             buf_printf(out, ", %.0f dropped (%s)", reason->valuedouble, reason->string);
         }
+    }
+    buf_append_char(out, '\n');
+    const cJSON *journal = cJSON_GetObjectItemCaseSensitive(root, "journal");
+    buf_printf(out, "journal  %" PRId64 " segments, %.1f MB", number_of(journal, "segments"),
+               (double)number_of(journal, "bytes") / 1e6);
+    if (number_of(journal, "quarantined") > 0) {
+        buf_printf(out, ", %" PRId64 " damaged stretches in quarantine",
+                   number_of(journal, "quarantined"));
+    }
+    if (number_of(ingest, "held") > 0) {
+        buf_printf(out, ", %" PRId64 " messages wait to be written", number_of(ingest, "held"));
     }
     buf_append_char(out, '\n');
 }

@@ -56,8 +56,10 @@ struct survey {
     bool is_unclear;        /* the search behind the tail gave up */
 };
 
+/* `damage` (may be NULL) is called for each stretch of damaged bytes before a valid record. */
 bool segment_survey(const struct os *os, int fd, const struct segment_header *header,
-                    uint64_t size, struct survey *out, int *os_error) MUST_CHECK;
+                    uint64_t size, void (*damage)(void *context, uint64_t from, uint64_t to),
+                    void *context, struct survey *out, int *os_error) MUST_CHECK;
 
 /* Takes the state from the files. Idempotent; at most one segment is read. */
 bool journal_recover(struct journal *journal, struct diag_list *diags) MUST_CHECK;

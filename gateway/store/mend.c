@@ -92,8 +92,8 @@ judge_copy(struct journal *journal, uint64_t tail, struct diag_list *diags)
     struct survey survey;
     int os_error = 0;
     uint64_t size = tail - journal->header.base;
-    bool is_read = segment_survey(journal->os, journal->fd, &journal->header, size, &survey,
-                                  &os_error);
+    bool is_read = segment_survey(journal->os, journal->fd, &journal->header, size, NULL, NULL,
+                                  &survey, &os_error);
     uint64_t lost = !is_read ? size : tail - survey.tail + survey.damaged_bytes;
     if (lost > 0) {
         diag_error(diags, DIAG_CORRUPT,

@@ -3,9 +3,11 @@
  *
  * Older segments are not read; what is damaged there is found by who reads them. The newest one is
  * read to its end. A record behind damaged bytes makes them damage in the middle, which stays
- * where it is: a position is never moved. Bytes with no record behind them are a torn tail.
+ * where it is, since a position is never moved, and is copied to the quarantine. Bytes with no
+ * record behind them are a torn tail.
  */
 #define _GNU_SOURCE
+#include "examine.h"
 #include "journal_state.h"
 #include "scan.h"
 
@@ -14,6 +16,7 @@
 
 bool
 segment_survey(const struct os *os, int fd, const struct segment_header *header, uint64_t size,
+               void (*damage)(void *context, uint64_t from, uint64_t to), void *context,
                struct survey *out, int *os_error)
 {
     struct scan scan = {0};
@@ -33,6 +36,9 @@ segment_survey(const struct os *os, int fd, const struct segment_header *header,
             result = scan_search(&scan, offset, size, &found, os_error);
             if (result == SCAN_RECORD) {
                 out->damaged_bytes += found - offset;
+                if (damage != NULL) {
+                    damage(context, header->base + offset, header->base + found);
+                }
                 offset = found;
             }
         }
@@ -75,6 +81,12 @@ find_newest(struct journal *journal, const struct segment_list *list, int64_t *s
         }
         *size = fd < 0 ? fd : os->size(os, fd);
         if (state >= 0 && *size >= 0 && state == SEGMENT_GOOD) {
+            if (journal->header.is_corrected) {
+                journal_warn(journal, diags,
+                             "one of the %" PRIu64 " bytes of the header at %" PRIu64
+                             " is damaged; it is corrected while reading",
+                             SEGMENT_HEADER_BYTES, base);
+            }
             journal->fd = fd;
             return true;
         }
@@ -107,6 +119,8 @@ report_survey(const struct journal *journal, const struct survey *survey, struct
     if (survey->damaged_bytes > 0) {
         journal_warn(journal, diags, "%" PRIu64 " damaged bytes before position %" PRIu64,
                      survey->damaged_bytes, survey->tail);
+        diag_hint(diags, "copies are in '%s/quarantine'; records around them are not affected",
+                  journal->dir);
     }
     if (survey->torn_bytes > 0) {
         journal_warn(journal, diags,
@@ -130,6 +144,27 @@ remove_unfinished(const struct journal *journal)
     buf_append_string(&path, SEGMENT_FRESH_SUFFIX);
     journal->os->unlink(journal->os, buf_string(&path)); /* usually there is none */
     buf_fini(&path);
+}
+
+/* The context of quarantine(). */
+struct damage {
+    const struct journal *journal;
+    struct diag_list *diags;
+};
+
+static void
+quarantine(void *context, uint64_t from, uint64_t to)
+{
+    const struct damage *damage = context;
+    struct diag_list diags = {0};
+    if (!journal_quarantine(damage->journal->os, damage->journal->dir, from, to, NULL, &diags)) {
+        /* The bytes stay where they are, and the next start tries again. */
+        journal_warn(damage->journal, damage->diags,
+                     "%" PRIu64 " damaged bytes at position %" PRIu64
+                     " could not be copied to the quarantine",
+                     to - from, from);
+    }
+    diag_list_fini(&diags);
 }
 
 bool
@@ -161,8 +196,9 @@ journal_recover(struct journal *journal, struct diag_list *diags)
     }
     struct survey survey;
     int os_error;
-    if (!segment_survey(journal->os, journal->fd, &journal->header, (uint64_t)size, &survey,
-                        &os_error)) {
+    struct damage damage = {journal, diags};
+    if (!segment_survey(journal->os, journal->fd, &journal->header, (uint64_t)size, quarantine,
+                        &damage, &survey, &os_error)) {
         diag_io_error(diags, os_error, "cannot read segment %" PRIu64 " of '%s'",
                       journal->header.base, journal->dir);
         return false;

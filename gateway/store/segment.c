@@ -26,6 +26,9 @@
  *       56    4  salt: random
  *       60    4  CRC-32C of bytes 0 to 59
  *
+ * All records of a segment need its header. So one damaged byte in it is corrected: each other value
+ * of each byte is tried until the checksum fits (16,320 of them in 2^32 values).
+ *
  *   record, not aligned
  *        0    4  CRC-32C of all that follows, begun with (salt + low 32 bits of the position)
  *        4  1-4  length of what follows, varint
@@ -54,7 +57,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_HAS_PROPS = 32, RECORD_NEVER = 64 | 128, NAME_DIGITS = 20 };
+enum {
+    RECORD_HAS_PROPS = 32,
+    RECORD_NEVER = 64 | 128,
+    NAME_DIGITS = 20,
+    HEADER_BASE_OFFSET = 24,
+};
 
 static const char magic[4] = {'H', 'G', 'L', 'G'};
 
@@ -82,28 +90,72 @@ is_zero(struct bytes bytes)
            (bytes.data[0] == 0 && memcmp(bytes.data, bytes.data + 1, bytes.size - 1) == 0);
 }
 
+/* Takes the fields apart; false when the checksum does not fit. */
+static bool
+decode_header(struct bytes bytes, struct segment_header *out, uint32_t *version)
+{
+    struct wire_reader reader = wire_reader(bytes_slice(bytes, 4, SEGMENT_HEADER_BYTES));
+    *version = wire_get_u32(&reader);
+    memcpy(out->log_id, bytes.data + 8, LOG_ID_BYTES);
+    reader = wire_reader(bytes_slice(bytes, 8 + LOG_ID_BYTES, SEGMENT_HEADER_BYTES));
+    out->boot = wire_get_u32(&reader);
+    out->base = wire_get_u64(&reader);
+    out->previous_end = wire_get_u64(&reader);
+    out->records_before = wire_get_u64(&reader);
+    out->created_us = (int64_t)wire_get_u64(&reader);
+    out->salt = wire_get_u32(&reader);
+    return wire_get_u32(&reader) ==
+           wire_crc32c(0, bytes_slice(bytes, 0, SEGMENT_HEADER_BYTES - 4));
+}
+
+/* Whether at most one byte of what a header of `base` must say is wrong. */
+static bool
+resembles_header(struct bytes bytes, uint64_t base)
+{
+    struct buf expected = {0};
+    wire_put_u64(&expected, base);
+    unsigned wrong = 0;
+    for (size_t i = 0; i < sizeof magic; i++) {
+        wrong += bytes.data[i] != magic[i];
+    }
+    for (size_t i = 0; i < expected.size; i++) {
+        wrong += bytes.data[HEADER_BASE_OFFSET + i] != expected.data[i];
+    }
+    buf_fini(&expected);
+    return wrong <= 1;
+}
+
+/* Looks for the one byte whose change makes the checksum fit: the header stands for a segment. */
+static bool
+correct_header(char bytes[SEGMENT_HEADER_BYTES], struct segment_header *out, uint32_t *version)
+{
+    for (size_t i = 0; i < SEGMENT_HEADER_BYTES; i++) {
+        const char damaged = bytes[i];
+        for (unsigned change = 1; change < 256; change++) {
+            bytes[i] = (char)((unsigned char)damaged ^ change);
+            if (decode_header(bytes_of(bytes, SEGMENT_HEADER_BYTES), out, version)) {
+                out->is_corrected = true;
+                return true;
+            }
+        }
+        bytes[i] = damaged;
+    }
+    return false;
+}
+
 enum segment_state
 segment_header_decode(struct bytes bytes, uint64_t base, struct segment_header *out)
 {
     if (bytes.size < SEGMENT_HEADER_BYTES || is_zero(bytes_slice(bytes, 0, SEGMENT_HEADER_BYTES))) {
         return SEGMENT_BLANK;
     }
-    struct wire_reader reader = wire_reader(bytes_slice(bytes, 4, SEGMENT_HEADER_BYTES));
-    uint32_t version = wire_get_u32(&reader);
-    if (memcmp(bytes.data, magic, sizeof magic) != 0) {
-        return SEGMENT_DAMAGED;
-    }
-    struct segment_header header;
-    memcpy(header.log_id, bytes.data + 8, LOG_ID_BYTES);
-    reader = wire_reader(bytes_slice(bytes, 8 + LOG_ID_BYTES, SEGMENT_HEADER_BYTES));
-    header.boot = wire_get_u32(&reader);
-    header.base = wire_get_u64(&reader);
-    header.previous_end = wire_get_u64(&reader);
-    header.records_before = wire_get_u64(&reader);
-    header.created_us = (int64_t)wire_get_u64(&reader);
-    header.salt = wire_get_u32(&reader);
-    uint32_t crc = wire_get_u32(&reader);
-    if (crc != wire_crc32c(0, bytes_slice(bytes, 0, SEGMENT_HEADER_BYTES - 4))) {
+    char copy[SEGMENT_HEADER_BYTES];
+    memcpy(copy, bytes.data, sizeof copy);
+    struct segment_header header = {0};
+    uint32_t version;
+    bool is_whole = decode_header(bytes_of(copy, sizeof copy), &header, &version) ||
+                    (resembles_header(bytes, base) && correct_header(copy, &header, &version));
+    if (!is_whole || memcmp(copy, magic, sizeof magic) != 0) {
         return SEGMENT_DAMAGED;
     }
     if (version > SEGMENT_VERSION) {

@@ -29,6 +29,7 @@ struct segment_header {
     uint32_t boot;           /* of the machine that appends to it */
     uint32_t salt;           /* random; part of every checksum */
     char log_id[LOG_ID_BYTES];
+    bool is_corrected;       /* one byte of it was damaged on disk */
 };
 
 enum segment_state {
