@@ -1,5 +1,5 @@
 /*
- * Statements: tables, views, in-application streams and pumps, and the programs of INSERT.
+ * Tables, views, in-application streams and pumps: as sources, and as what INSERT fills.
  *
  * A view is planned again in each query that reads it. So is a stream of Kinesis Analytics: what
  * reads it goes on where its pumps end, in the same program. A stream without a pump is where rows
@@ -25,6 +25,12 @@ plan_find(struct planner *planner, struct bytes name)
         }
     }
     return NULL;
+}
+
+bool
+plan_has_columns(const struct relation_entry *entry)
+{
+    return entry->statement->kind == STATEMENT_CREATE_VIEW || entry->statement->column_count > 0;
 }
 
 static struct bytes
@@ -189,8 +195,8 @@ read_watermark(struct planner *planner, const struct statement *statement,
     return true;
 }
 
-static enum stream_time_format
-time_format(const struct statement *statement)
+enum stream_time_format
+plan_time_format(const struct statement *statement)
 {
     return bytes_starts_with(option(statement, "json.timestamp-format.standard"), BYTES("ISO"))
                    ? STREAM_TIME_ISO
@@ -225,7 +231,7 @@ read_words(struct planner *planner, const struct statement *statement,
     return true;
 }
 
-static const struct stream_op_plan *
+const struct stream_op_plan *
 plan_outside(struct planner *planner, const struct relation_entry *entry)
 {
     const struct statement *statement = entry->statement;
@@ -245,7 +251,7 @@ plan_outside(struct planner *planner, const struct relation_entry *entry)
         return NULL;
     }
     if (planner->source_count == 0) {
-        planner->format = time_format(statement);
+        planner->format = plan_time_format(statement);
     }
     planner->source_tables[planner->source_count] = entry->table;
     planner->sources[planner->source_count++] = plan;
@@ -267,20 +273,24 @@ static const struct stream_op_class union_class = {
 
 /* What a pump gives, as the stream's columns with ROWTIME behind. */
 static const struct stream_op_plan *
-plan_pump(struct planner *planner, const struct relation_entry *entry,
-          const struct statement *pump)
+plan_pump(struct planner *planner, const struct relation_entry *entry, const struct pump *pump)
 {
-    const struct stream_op_plan *query = plan_select(planner, pump->select);
-    return query == NULL ? NULL
-                         : plan_assign(planner, pump->span, query, entry, pump);
+    const struct line_index lines = planner->compiler.lines;
+    planner->compiler.lines = pump->lines;
+    const struct stream_op_plan *query = plan_query(planner, pump->statement->select);
+    if (query != NULL) {
+        query = plan_assign(planner, pump->statement->span, query, entry, pump->statement);
+    }
+    planner->compiler.lines = lines;
+    return query;
 }
 
 static const struct stream_op_plan *
 plan_stream(struct planner *planner, const struct relation_entry *entry)
 {
-    const struct stream_op_plan *all = plan_pump(planner, entry, entry->pumps[0]);
+    const struct stream_op_plan *all = plan_pump(planner, entry, &entry->pumps[0]);
     for (size_t i = 1; i < entry->pump_count && all != NULL; i++) {
-        const struct stream_op_plan *more = plan_pump(planner, entry, entry->pumps[i]);
+        const struct stream_op_plan *more = plan_pump(planner, entry, &entry->pumps[i]);
         if (more == NULL) {
             return NULL;
         }
@@ -292,9 +302,18 @@ plan_stream(struct planner *planner, const struct relation_entry *entry)
 }
 
 const struct stream_op_plan *
-plan_table(struct planner *planner, const struct relation_entry *entry)
+plan_named_relation(struct planner *planner, const struct relation_entry *entry)
 {
-    return entry->pump_count > 0 ? plan_stream(planner, entry) : plan_outside(planner, entry);
+    const struct line_index lines = planner->compiler.lines;
+    const struct stream_op_plan *plan;
+    planner->compiler.lines = entry->lines;
+    if (entry->statement->kind == STATEMENT_CREATE_VIEW) {
+        plan = plan_query(planner, entry->statement->select);
+    } else {
+        plan = entry->pump_count > 0 ? plan_stream(planner, entry) : plan_outside(planner, entry);
+    }
+    planner->compiler.lines = lines;
+    return plan;
 }
 
 /* ---- INSERT: a query's columns become a table's ---- */
@@ -416,311 +435,4 @@ plan_assign(struct planner *planner, struct span span, const struct stream_op_pl
     plan->items = nodes;
     plan->op.schema = (struct stream_schema){columns, count + kinesis};
     return plan_add(planner, &plan->op);
-}
-
-/* ---- programs ---- */
-
-static const struct bytes *
-json_names(struct planner *planner, const struct stream_schema *schema)
-{
-    struct arena *arena = planner->compiler.arena;
-    struct bytes *names = arena_new_array(arena, struct bytes, schema->count);
-    for (size_t i = 0; i < schema->count; i++) {
-        struct buf name = {.arena = arena};
-        json_write_string(&name, schema->columns[i].name);
-        buf_append_char(&name, ':');
-        names[i] = arena_copy(arena, buf_bytes(&name));
-    }
-    return names;
-}
-
-/* What state depends on: the kinds of the operators and the types of their rows. */
-static uint64_t
-fingerprint(const struct planner *planner)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < planner->op_count; i++) {
-        const struct stream_op_plan *op = planner->ops[i];
-        for (const char *c = op->class->name; *c != '\0'; c++) {
-            hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
-        }
-        for (size_t c = 0; c < op->schema.count; c++) {
-            const struct stream_type *type = &op->schema.columns[c].type;
-            hash = (hash ^ type->kind) * UINT64_C(1099511628211);
-            hash = (hash ^ type->width) * UINT64_C(1099511628211);
-        }
-    }
-    return hash;
-}
-
-/* Hidden columns do not go out. */
-static const struct stream_op_plan *
-drop_hidden(struct planner *planner, const struct stream_op_plan *op)
-{
-    size_t count = 0;
-    struct arena *arena = planner->compiler.arena;
-    const struct stream_node **nodes = arena_new_array(arena, const struct stream_node *,
-                                                       op->schema.count);
-    struct stream_column *columns = arena_new_array(arena, struct stream_column,
-                                                    op->schema.count);
-    for (size_t i = 0; i < op->schema.count; i++) {
-        if (!op->schema.columns[i].is_hidden) {
-            nodes[count] = stream_column_node(&planner->compiler, &op->schema, i);
-            columns[count++] = op->schema.columns[i];
-        }
-    }
-    if (count == op->schema.count) {
-        return op;
-    }
-    struct stream_select_plan *plan = plan_new(planner, struct stream_select_plan,
-                                               &stream_select_class, op);
-    plan->items = nodes;
-    plan->op.schema = (struct stream_schema){columns, count};
-    return plan_add(planner, &plan->op);
-}
-
-static void
-begin_program(struct planner *planner)
-{
-    planner->op_count = 0;
-    planner->source_count = 0;
-    planner->nesting = 0;
-    planner->format = STREAM_TIME_SQL;
-    planner->scope = NULL;
-}
-
-static void
-finish_program(struct planner *planner, const struct stream_op_plan *end,
-               const struct relation_entry *target)
-{
-    struct arena *arena = planner->compiler.arena;
-    end = end == NULL ? NULL : drop_hidden(planner, end);
-    if (end == NULL) {
-        return;
-    }
-    if (planner->scope != NULL && planner->source_count > 1) {
-        stream_fail(&planner->compiler, planner->scope->name_span,
-                    "a query of several tables cannot have a watermark for each key");
-        return;
-    }
-    struct stream_program *program = arena_new(arena, struct stream_program);
-    const struct stream_op_plan **ops = arena_new_array(arena, const struct stream_op_plan *,
-                                                        planner->op_count);
-    const struct stream_source_plan **sources = arena_new_array(
-            arena, const struct stream_source_plan *, planner->source_count);
-    const struct stream_table **tables = arena_new_array(arena, const struct stream_table *,
-                                                         planner->source_count);
-    memcpy(ops, planner->ops, planner->op_count * sizeof *ops);
-    memcpy(sources, planner->sources, planner->source_count * sizeof *sources);
-    memcpy(tables, planner->source_tables, planner->source_count * sizeof *tables);
-    *program = (struct stream_program){
-            .ops = ops,
-            .op_count = planner->op_count,
-            .sources = sources,
-            .source_tables = tables,
-            .source_count = planner->source_count,
-            .target = target == NULL ? NULL : target->table,
-            .names = json_names(planner, &end->schema),
-            .format = target == NULL || target->statement->kind != STATEMENT_CREATE_TABLE
-                              ? planner->format
-                              : time_format(target->statement),
-            .zone = planner->compiler.zone,
-            .state_max_bytes = planner->host == NULL || planner->host->state_max_bytes == 0
-                                       ? STREAM_STATE_DEFAULT_MAX_BYTES
-                                       : planner->host->state_max_bytes,
-            .fingerprint = fingerprint(planner),
-    };
-    if (planner->scope != NULL) {
-        const struct stream_table *table = program->source_tables[0];
-        program->scope = table->partition_by;
-        program->scope_count = table->partition_count;
-    }
-    planner->programs = mem_grow(planner->programs, planner->program_count,
-                                 &planner->program_capacity, sizeof *planner->programs);
-    planner->programs[planner->program_count++] = program;
-}
-
-static void
-load_insert(struct planner *planner, const struct statement *statement)
-{
-    const struct target *target = &statement->targets[0];
-    begin_program(planner);
-    if (statement->dialect != DIALECT_STREAM) {
-        return; /* topic SQL has its own compiler */
-    }
-    struct relation_entry *entry = target->topic ? NULL : plan_find(planner, target->text);
-    if (!target->topic && entry == NULL) {
-        stream_fail(&planner->compiler, target->span, "unknown table '%.*s'",
-                    BYTES_ARG(target->text));
-        return;
-    }
-    const struct stream_op_plan *query = plan_select(planner, statement->select);
-    if (query != NULL && entry != NULL) {
-        query = plan_assign(planner, target->span, query, entry, statement);
-    }
-    finish_program(planner, query, entry);
-    if (entry != NULL && entry->statement->kind == STATEMENT_CREATE_STREAM) {
-        size_t capacity = entry->pump_capacity;
-        entry->pumps = mem_grow(entry->pumps, entry->pump_count, &capacity,
-                                sizeof *entry->pumps);
-        entry->pump_capacity = capacity;
-        entry->pumps[entry->pump_count++] = statement;
-    }
-}
-
-/* ---- declarations ---- */
-
-static const struct stream_table *
-table_of(struct planner *planner, const struct statement *statement)
-{
-    struct arena *arena = planner->compiler.arena;
-    struct stream_table *table = arena_new(arena, struct stream_table);
-    struct stream_option *options = arena_new_array(arena, struct stream_option,
-                                                    statement->options.count);
-    struct bytes *partition = arena_new_array(arena, struct bytes, statement->partition_count);
-    for (size_t i = 0; i < statement->options.count; i++) {
-        const struct option_item *item = &statement->options.items[i];
-        options[i] = (struct stream_option){
-                arena_copy(arena, item->name), arena_copy(arena, item->value),
-                line_index_place(&planner->compiler.lines, item->value_span)};
-    }
-    for (size_t i = 0; i < statement->partition_count; i++) {
-        partition[i] = arena_copy(arena, statement->partition_by[i]);
-    }
-    *table = (struct stream_table){
-            .name = arena_copy(arena, statement->name),
-            .options = options,
-            .option_count = statement->options.count,
-            .partition_by = partition,
-            .partition_count = statement->partition_count,
-    };
-    return table;
-}
-
-static void
-load_declaration(struct planner *planner, const struct statement *statement)
-{
-    struct relation_entry *old = plan_find(planner, statement->name);
-    if (old != NULL && bytes_equal(old->statement->name, statement->name)) {
-        if (statement->if_not_exists) {
-            return;
-        }
-        if (!statement->or_replace) {
-            stream_fail(&planner->compiler, statement->name_span, "'%.*s' is declared twice",
-                        BYTES_ARG(statement->name));
-            return;
-        }
-        old->statement = statement;
-        old->table = table_of(planner, statement);
-        return;
-    }
-    planner->entries = mem_grow(planner->entries, planner->entry_count, &planner->entry_capacity,
-                                sizeof *planner->entries);
-    planner->entries[planner->entry_count++] = (struct relation_entry){
-            .statement = statement,
-            .table = statement->kind == STATEMENT_CREATE_VIEW ? NULL
-                                                              : table_of(planner, statement),
-    };
-    if (statement->kind == STATEMENT_CREATE_VIEW) { /* errors are told where the view is */
-        begin_program(planner);
-        plan_select(planner, statement->select);
-    } else if (statement->kind == STATEMENT_CREATE_TABLE && statement->column_count > 0) {
-        begin_program(planner);
-        plan_outside(planner, &planner->entries[planner->entry_count - 1]);
-    }
-}
-
-static void
-load_set(struct planner *planner, const struct statement *statement)
-{
-    const struct option_item *item = &statement->options.items[0];
-    if (!bytes_equal_string(item->name, "table.local-time-zone")) {
-        return; /* settings of a cluster, which have no meaning here */
-    }
-    const struct stream_host *host = planner->host;
-    planner->compiler.zone = host == NULL || host->zone == NULL
-                                     ? NULL
-                                     : host->zone(host->context, item->value);
-    if (planner->compiler.zone == NULL) {
-        stream_fail(&planner->compiler, item->value_span, "unknown time zone '%.*s'",
-                    BYTES_ARG(item->value));
-        stream_hint(&planner->compiler, "a name like Europe/Berlin, or an offset like +02:00");
-    }
-}
-
-static void
-load_statement(struct planner *planner, const struct statement *statement)
-{
-    switch (statement->kind) {
-    case STATEMENT_CREATE_TABLE:
-    case STATEMENT_CREATE_VIEW:
-    case STATEMENT_CREATE_STREAM:
-        load_declaration(planner, statement);
-        return;
-    case STATEMENT_SET:
-        load_set(planner, statement);
-        return;
-    case STATEMENT_INSERT:
-        load_insert(planner, statement);
-        return;
-    case STATEMENT_SELECT:
-        begin_program(planner);
-        finish_program(planner, plan_select(planner, statement->select), NULL);
-        return;
-    case STATEMENT_CREATE_FUNCTION:
-        return;
-    }
-}
-
-bool
-stream_script_parse(struct stream_script **out, struct bytes path, struct bytes text,
-                    bool lone_select, const struct stream_host *host, struct diag_list *diags)
-{
-    size_t errors = diags->errors;
-    struct stream_script *script = mem_new(struct stream_script);
-    struct arena *arena = &script->arena;
-    struct token_source source = {arena_copy(arena, path), arena_copy(arena, text), true, {0, 0}};
-    struct parser parser;
-    parser_init(&parser, &source, DIALECT_STREAM, arena, diags);
-    parser.lone_select = lone_select;
-    struct planner *planner = mem_new(struct planner);
-    planner->compiler = (struct stream_compiler){.arena = arena, .lines = parser.lines,
-                                                 .diags = diags};
-    planner->compiler.lines.file = source.file;
-    planner->host = host;
-    planner->scratch = arena;
-    while (!parser_at_end(&parser)) {
-        const struct statement *statement = parse_statement(&parser);
-        if (statement != NULL) {
-            load_statement(planner, statement);
-        }
-    }
-    struct stream_program **programs = arena_new_array(arena, struct stream_program *,
-                                                       planner->program_count);
-    if (planner->program_count > 0) {
-        memcpy(programs, planner->programs, planner->program_count * sizeof *programs);
-    }
-    script->programs = programs;
-    script->program_count = planner->program_count;
-    for (size_t i = 0; i < planner->entry_count; i++) {
-        free(planner->entries[i].pumps);
-    }
-    free(planner->entries);
-    free(planner->programs);
-    free(planner);
-    if (diags->errors > errors) {
-        stream_script_free(script);
-        return false;
-    }
-    *out = script;
-    return true;
-}
-
-void
-stream_script_free(struct stream_script *script)
-{
-    if (script != NULL) {
-        arena_fini(&script->arena);
-        free(script);
-    }
 }

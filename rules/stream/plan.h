@@ -1,7 +1,8 @@
 /*
  * From a script to programs: what the files plan*.c share.
  *
- *   plan.c         statements: tables, views, streams and pumps, INSERT into a table
+ *   script.c       statements: declarations, INSERT, the programs
+ *   plan.c         tables, streams and pumps as sources; what INSERT casts to
  *   plan_select.c  SELECT: sources, WHERE, items
  *   plan_group.c   GROUP BY a window: keys, aggregates, TUMBLE_START(...)
  *   plan_over.c    OVER: frames, LAG, ROW_NUMBER
@@ -18,12 +19,19 @@
 
 enum { SELECT_NESTING_MAX = 32, OPS_MAX = 200 };
 
+/* An INSERT into an in-application stream. */
+struct pump {
+    const struct statement *statement;
+    struct line_index lines; /* of the text that it stands in */
+};
+
 /* A name that queries may read. */
 struct relation_entry {
-    const struct statement *statement; /* CREATE TABLE, VIEW or STREAM */
+    const struct statement *statement; /* CREATE TABLE, VIEW, STREAM or FUNCTION */
     const struct stream_table *table;  /* of a TABLE or STREAM */
-    const struct statement **pumps;    /* STREAM: the INSERTs that fill it, so far */
+    struct pump *pumps; /* STREAM: the INSERTs that fill it, so far */
     size_t pump_count, pump_capacity;
+    struct line_index lines; /* of the text that it stands in */
 };
 
 struct planner {
@@ -72,7 +80,7 @@ void *plan_new_op(struct planner *planner, size_t size, const struct stream_op_c
     ((type *)plan_new_op((planner), sizeof(type), (class), (input)))
 
 /* NULL after an error, as all that follow. */
-const struct stream_op_plan *plan_select(struct planner *planner, const struct select *select);
+const struct stream_op_plan *plan_query(struct planner *planner, const struct select *select);
 
 /* plan_select.c */
 bool plan_source(struct planner *planner, const struct source *source, struct from *out);
@@ -89,8 +97,14 @@ bool plan_pending(struct planner *planner, struct from *from);
 
 /* plan.c */
 struct relation_entry *plan_find(struct planner *planner, struct bytes name);
-const struct stream_op_plan *plan_table(struct planner *planner,
-                                        const struct relation_entry *entry);
+bool plan_has_columns(const struct relation_entry *entry);
+/* A table, view or stream as a source. */
+const struct stream_op_plan *plan_named_relation(struct planner *planner,
+                                           const struct relation_entry *entry);
+/* A table, or a stream without pumps: its rows come from outside. */
+const struct stream_op_plan *plan_outside(struct planner *planner,
+                                          const struct relation_entry *entry);
+enum stream_time_format plan_time_format(const struct statement *statement);
 /* Casts a query's columns to those of a table, by position. `span` is for errors. */
 const struct stream_op_plan *plan_assign(struct planner *planner, struct span span,
                                          const struct stream_op_plan *query,

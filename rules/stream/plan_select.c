@@ -76,9 +76,15 @@ plan_named(struct planner *planner, const struct source *source, struct bytes na
         }
         return NULL;
     }
-    return entry->statement->kind == STATEMENT_CREATE_VIEW
-                   ? plan_select(planner, entry->statement->select)
-                   : plan_table(planner, entry);
+    if (entry->statement->kind == STATEMENT_CREATE_FUNCTION || !plan_has_columns(entry)) {
+        stream_fail(&planner->compiler, source->span, "'%.*s' has no columns to be queried",
+                    BYTES_ARG(name));
+        stream_hint(&planner->compiler,
+                    "declare them: CREATE TABLE %.*s (sensor_id VARCHAR, temperature DOUBLE) ...",
+                    BYTES_ARG(name));
+        return NULL;
+    }
+    return plan_named_relation(planner, entry);
 }
 
 /* The three columns that a window table function adds. */
@@ -169,7 +175,7 @@ plan_source(struct planner *planner, const struct source *source, struct from *o
         break;
     }
     case SOURCE_QUERY:
-        out->op = plan_select(planner, source->select);
+        out->op = plan_query(planner, source->select);
         break;
     case SOURCE_WINDOW:
         if (!plan_window_source(planner, source->window, out)) {
@@ -345,7 +351,7 @@ plan_plain(struct planner *planner, const struct select *select, struct from *fr
 }
 
 const struct stream_op_plan *
-plan_select(struct planner *planner, const struct select *select)
+plan_query(struct planner *planner, const struct select *select)
 {
     struct from from;
     const struct stream_op_plan *op = NULL;

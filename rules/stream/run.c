@@ -430,3 +430,15 @@ stream_program_target(const struct stream_program *program)
 {
     return program->target;
 }
+
+size_t
+stream_program_start(const struct stream_program *program)
+{
+    return program->start;
+}
+
+uint64_t
+stream_program_fingerprint(const struct stream_program *program)
+{
+    return program->fingerprint;
+}

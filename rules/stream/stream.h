@@ -35,6 +35,14 @@ struct stream_table {
     size_t partition_count;
 };
 
+/* A statement of another text that a script may use: CREATE TABLE, VIEW, STREAM or FUNCTION, and a
+ * pump that fills such a stream. */
+struct stream_declaration {
+    struct bytes path; /* for messages */
+    struct bytes text; /* the whole one; those of one text stand together */
+    uint32_t start, end; /* of the statement in it */
+};
+
 /* What a script may use of its host; members may be NULL or 0. */
 struct stream_host {
     /* For tables that do not say 'gateway.max-future', 'scan.watermark.idle-timeout' (then event
@@ -42,8 +50,11 @@ struct stream_host {
     int64_t max_future_ms;
     int64_t idle_ms;
     size_t state_max_bytes; /* of each program; 0: 64 MiB */
+    /* A zone lives as long as the script. */
     const struct zone *(*zone)(void *context, struct bytes name);
     void *context;
+    const struct stream_declaration *declarations; /* each name once; streams before their pumps */
+    size_t declaration_count;
 };
 
 /* A compiled script. */
@@ -65,6 +76,16 @@ size_t stream_program_source_count(const struct stream_program *program);
 const struct stream_table *stream_program_source(const struct stream_program *program, size_t i);
 /* NULL of a lone SELECT and of one into a topic. */
 const struct stream_table *stream_program_target(const struct stream_program *program);
+
+/* Where the program's statement begins in the script's text. */
+size_t stream_program_start(const struct stream_program *program);
+
+/*
+ * Of what the state means: sources, keys, windows, aggregates and patterns, but not how columns are
+ * called, what is made of the aggregates, or where rows go. A state can be loaded where this is the
+ * same.
+ */
+uint64_t stream_program_fingerprint(const struct stream_program *program);
 
 /* ---- running ---- */
 
