@@ -163,7 +163,13 @@ struct driver_env {
      */
     bool (*emit)(const struct driver_env *env, unsigned hops, struct bytes topic,
                  struct bytes payload, struct diag_list *diags);
-    void *emit_context;
+    /*
+     * Appends a record to the same stream, unless it is there already: a record that is written
+     * again after a crash is stored once. NULL when there is no engine.
+     */
+    bool (*append)(const struct driver_env *env, const struct sink_record *record,
+                   struct diag_list *diags);
+    void *emit_context; /* of both */
 };
 
 /* Where things are; the same for all instances. */
@@ -202,6 +208,8 @@ struct driver {
 
     struct sink_limits limits;
     bool can_scan; /* rows can be queried */
+    bool is_source; /* stream SQL can read tables of it: FROM name */
+    bool has_stream; /* each instance has a durable stream: driver_env.append */
 
     /*
      * Makes an instance from checked options. May block up to 5 s. `options` and `declaration`
@@ -219,6 +227,8 @@ struct driver {
      * SINK. Delivers a batch in order and sets one outcome a record. May block until the deadline.
      * A local store commits the batch and the last record id together, and answers DONE for
      * records it already holds: so a batch sent twice is stored once.
+     * NULL: instances are not opened; rows are published by the sink `topic`, to the table's option
+     * 'topic'.
      */
     void (*write)(void *instance, struct batch *batch);
 

@@ -3,6 +3,7 @@
  *
  *   take a new generation, if one waits
  *   for each input: up to a batch of records -> rules -> outboxes
+ *   let time pass for stream SQL (engine_clock.c)
  *   commit a checkpoint, if it is time and something moved
  *   sleep, if no input had anything
  *
@@ -34,8 +35,8 @@ enum {
 
 /* ---- inputs ---- */
 
-static uint64_t
-input_tail(const struct engine *engine, const struct input *input)
+uint64_t
+engine_input_tail(const struct engine *engine, const struct input *input)
 {
     switch (input->kind) {
     case INPUT_MESSAGES:
@@ -44,6 +45,8 @@ input_tail(const struct engine *engine, const struct input *input)
         return journal_tail(input->sink->stream);
     case INPUT_FAILURES:
         return failure_log_tail(engine->failures);
+    case INPUT_CLOCK:
+        return input->position; /* engine_clock.c reads it */
     }
     never("input kind");
 }
@@ -117,8 +120,9 @@ is_any_sink_full(const struct engine *engine)
 static size_t
 process_input(struct engine *engine, struct input *input)
 {
-    uint64_t tail = input_tail(engine, input);
-    if (tail <= input->position || is_resting(engine, input) || !ensure_reader(engine, input)) {
+    uint64_t tail = engine_clock_limit(engine, input, engine_input_tail(engine, input));
+    if (tail <= input->position || is_resting(engine, input) ||
+        !engine_clock_take_turn(engine, input) || !ensure_reader(engine, input)) {
         return 0;
     }
     struct diag_list diags = {0};
@@ -129,6 +133,7 @@ process_input(struct engine *engine, struct input *input)
         switch (journal_reader_next(input->reader, tail, &record, &diags)) {
         case JOURNAL_RECORD:
             engine_run_record(engine, input, &record);
+            input->read_us = record.time_us;
             arena_reset(&engine->arena); /* each record's few KB are in the cache already */
             records++;
             break;
@@ -169,8 +174,8 @@ input_free(struct input *input)
     free(input);
 }
 
-static struct input *
-add_input(struct engine *engine, enum input_kind kind, const char *stream, const char *dir)
+struct input *
+engine_add_input(struct engine *engine, enum input_kind kind, const char *stream, const char *dir)
 {
     struct input *input = mem_new(struct input);
     input->kind = kind;
@@ -207,7 +212,7 @@ adopt_inputs(struct engine *engine, const struct generation *generation)
         if (sink->stream != NULL) {
             struct input *input = find_input(engine, sink);
             if (input == NULL) {
-                input = add_input(engine, INPUT_STREAM, sink->name, sink->stream_dir);
+                input = engine_add_input(engine, INPUT_STREAM, sink->name, sink->stream_dir);
                 input->sink = sink;
             }
             input->wanted = true;
@@ -303,6 +308,16 @@ checkpoint_when_due(struct engine *engine)
 /* ---- the thread ---- */
 
 static void
+generation_free(struct generation *generation)
+{
+    if (generation != NULL) {
+        free(generation->sinks);
+        free(generation->flows);
+        free(generation);
+    }
+}
+
+static void
 take_generation(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
@@ -311,10 +326,8 @@ take_generation(struct engine *engine)
     if (next != NULL) {
         engine_forget_closed_sinks(engine, next);
         adopt_inputs(engine, next);
-        if (engine->current != NULL) {
-            free(engine->current->sinks);
-            free(engine->current);
-        }
+        engine_adopt_flows(engine, next);
+        generation_free(engine->current);
         engine->current = next;
         pthread_cond_broadcast(&engine->swapped);
     }
@@ -349,6 +362,10 @@ sleep_until_news(struct engine *engine, bool is_held_up)
     if (is_any_input_resting(engine) && (timeout_ms < 0 || timeout_ms > RETRY_READ_MS)) {
         timeout_ms = RETRY_READ_MS;
     }
+    int clock_ms = engine_clock_timeout_ms(engine);
+    if (clock_ms >= 0 && (timeout_ms < 0 || timeout_ms > clock_ms)) {
+        timeout_ms = clock_ms;
+    }
     poll(fds, 2, timeout_ms);
     uint64_t wakes;
     if ((fds[0].revents & POLLIN) != 0 && read(engine->wake_fd, &wakes, sizeof wakes) < 0) {
@@ -380,8 +397,12 @@ engine_main(void *context)
         for (size_t i = 0; i < engine->input_count && !is_held_up; i++) {
             records += process_input(engine, engine->inputs[i]);
         }
+        bool has_ticked = !is_held_up && engine_clock_step(engine);
+        if (records > 0 || has_ticked) {
+            engine_count_flows(engine);
+        }
         checkpoint_when_due(engine);
-        if (records == 0) {
+        if (records == 0 && !has_ticked) {
             sleep_until_news(engine, is_held_up);
         }
     }
@@ -410,7 +431,7 @@ open_failures(struct engine *engine, struct diag_list *diags)
     };
     bool is_open = failure_log_open(&engine->failures, &options, diags);
     if (is_open) {
-        add_input(engine, INPUT_FAILURES, FAILURE_STREAM, options.dir);
+        engine_add_input(engine, INPUT_FAILURES, FAILURE_STREAM, options.dir);
     }
     buf_fini(&dir);
     return is_open;
@@ -452,8 +473,8 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     engine->options.sources.lookup = engine_look_up;
     engine->options.sources.context = engine;
     host_set_sources(&engine->host, &engine->options.sources);
-    add_input(engine, INPUT_MESSAGES, "mqtt", options->source.dir);
-    if (!open_failures(engine, diags)) {
+    engine_add_input(engine, INPUT_MESSAGES, "mqtt", options->source.dir);
+    if (!open_failures(engine, diags) || !engine_open_clock(engine, diags)) {
         engine_free(engine);
         return false;
     }
@@ -602,10 +623,9 @@ engine_free(struct engine *engine)
     for (size_t i = 0; i < engine->input_count; i++) {
         input_free(engine->inputs[i]);
     }
-    if (engine->current != NULL) {
-        free(engine->current->sinks);
-        free(engine->current);
-    }
+    engine_free_flows(engine);
+    engine_close_clock(engine);
+    generation_free(engine->current);
     free(engine->inputs);
     host_fini(&engine->host);
     failure_log_close(engine->failures);

@@ -47,6 +47,7 @@ struct engine_stats {
     uint64_t checkpoints;
     uint64_t checkpoint_failures;
     int64_t checkpoint_us;   /* how long the last one took */
+    uint64_t clock_steps;    /* how often the clock was set */
     uint64_t position;       /* in the MQTT stream: everything before it has been through the rules */
 };
 

@@ -1,6 +1,6 @@
 /*
- * The checkpoint of the engine: positions of all inputs and marks of all sinks, as of one instant
- * between two batches.
+ * The checkpoint of the engine: positions of all inputs, marks of all sinks and states of all flows,
+ * as of one instant between two batches.
  *
  * Entries of streams and sinks that are not there now are carried on: their files are still on
  * disk, and a rule file may declare them again. Two checkpoints are kept on disk, so what the older
@@ -25,6 +25,17 @@ committed_sink(const struct checkpoint *checkpoint, struct bytes name)
     for (size_t i = 0; i < checkpoint->sink_count; i++) {
         if (bytes_equal(checkpoint->sinks[i].name, name)) {
             return &checkpoint->sinks[i];
+        }
+    }
+    return NULL;
+}
+
+const struct checkpoint_rule *
+committed_rule(const struct checkpoint *checkpoint, struct bytes name)
+{
+    for (size_t i = 0; i < checkpoint->rule_count; i++) {
+        if (bytes_equal(checkpoint->rules[i].name, name)) {
+            return &checkpoint->rules[i];
         }
     }
     return NULL;
@@ -101,6 +112,22 @@ draft_sinks(struct engine *engine, struct draft *draft, struct diag_list *diags)
     return true;
 }
 
+/* The state of each rule of stream SQL. */
+static void
+draft_rules(struct engine *engine, struct draft *draft)
+{
+    struct checkpoint_rule *rules =
+            arena_new_array(&draft->arena, struct checkpoint_rule, engine->flow_count);
+    for (size_t i = 0; i < engine->flow_count; i++) {
+        struct buf state = {.arena = &draft->arena};
+        stream_run_save(engine->flows[i]->run, &state);
+        rules[i].name = arena_copy(&draft->arena, bytes_of_string(engine->flows[i]->name));
+        rules[i].state = buf_bytes(&state);
+    }
+    draft->checkpoint.rules = rules;
+    draft->checkpoint.rule_count = engine->flow_count;
+}
+
 /* What functions emitted must be on the medium before their input counts as done. */
 static bool
 sync_streams(struct engine *engine, struct diag_list *diags)
@@ -134,7 +161,9 @@ release(struct engine *engine, const struct draft *draft)
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
         uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
-        bool is_absent = input->kind == INPUT_FAILURES && failure_log_tail(engine->failures) == 0;
+        bool is_absent =
+                (input->kind == INPUT_FAILURES && failure_log_tail(engine->failures) == 0) ||
+                (input->kind == INPUT_CLOCK && engine_clock_tail(engine) == 0);
         if (!is_absent && !journal_trim(engine->options.os, input->dir, before, &diags)) {
             log_diags(&diags);
             diag_list_clear(&diags);
@@ -148,7 +177,9 @@ static bool
 is_as_committed(const struct engine *engine, const struct checkpoint *draft)
 {
     const struct checkpoint *before = &engine->committed;
-    bool same = before->generation > 0 && draft->stream_count == before->stream_count &&
+    bool same = before->generation > 0 && !engine_has_changed_flow(engine) &&
+                before->rule_count == engine->flow_count &&
+                draft->stream_count == before->stream_count &&
                 draft->sink_count == before->sink_count;
     for (size_t i = 0; same && i < draft->stream_count; i++) {
         same = bytes_equal(draft->streams[i].name, before->streams[i].name) &&
@@ -172,6 +203,7 @@ engine_commit_cut(struct engine *engine, struct diag_list *diags)
         arena_fini(&draft.arena);
         return true;
     }
+    draft_rules(engine, &draft);
     bool saved = drafted && sync_streams(engine, diags) &&
                  checkpoint_save(engine->options.os, engine->options.data_dir, &draft.checkpoint,
                                  diags);
@@ -180,6 +212,10 @@ engine_commit_cut(struct engine *engine, struct diag_list *diags)
         return false;
     }
     release(engine, &draft);
+    engine_clock_forget_turn(engine);
+    for (size_t i = 0; i < engine->flow_count; i++) {
+        engine->flows[i]->is_changed = false;
+    }
     pthread_mutex_lock(&engine->lock);
     arena_fini(&engine->committed_arena);
     engine->committed = draft.checkpoint;

@@ -86,16 +86,27 @@ sink_of(const struct run *run, const struct ruleset_target *target)
     return target->relation == NULL ? run->engine->current->topic_sink : target->relation->sink;
 }
 
+/* Rows of a table of MQTT topics are published to its topic. */
+static struct bytes
+text_of(const struct ruleset_target *target, const struct rule_output *output)
+{
+    const struct ruleset_relation *relation = target->relation;
+    return relation != NULL && relation->relation.driver->write == NULL
+                   ? relation_option(relation->declared, "topic")
+                   : output->text;
+}
+
 static struct sink_record
-record_of(struct run *run, const struct ruleset_rule *rule, struct sink *sink,
+record_of(struct run *run, const struct ruleset_rule *rule, const struct ruleset_target *target,
           const struct rule_output *output)
 {
+    struct sink *sink = sink_of(run, target);
     return (struct sink_record){
             .id = next_id(sink, run->input, run->position),
             .time_us = run->time_us,
             .stream = bytes_of_string(run->input->stream),
             .rule = rule->info->name,
-            .target = output->text,
+            .target = text_of(target, output),
             .source = run->record->topic,
             .hops = run->hops,
             .params = output->params,
@@ -140,10 +151,10 @@ run_error_action(struct run *run, const struct ruleset_rule *rule,
             note_error_failure(run, rule, BYTES("its message is larger than 32 MB"));
             continue;
         }
-        struct sink *sink = sink_of(run, &rule->error_targets[output->target]);
-        struct sink_record record = record_of(run, rule, sink, output);
+        const struct ruleset_target *target = &rule->error_targets[output->target];
+        struct sink_record record = record_of(run, rule, target, output);
         record.is_error_action = true;
-        outbox_push(sink->outbox, &record);
+        outbox_push(sink_of(run, target)->outbox, &record);
     }
 }
 
@@ -181,8 +192,9 @@ explain_output_failure(struct run *run, const struct ruleset_rule *rule, struct 
 static void
 push_output(struct run *run, const struct ruleset_rule *rule, const struct rule_output *output)
 {
-    struct sink *sink = sink_of(run, &rule->targets[output->target]);
-    struct sink_record record = record_of(run, rule, sink, output);
+    const struct ruleset_target *target = &rule->targets[output->target];
+    struct sink *sink = sink_of(run, target);
+    struct sink_record record = record_of(run, rule, target, output);
     count(&rule->counters->rows);
     if (output->failure.size > 0) {
         explain_output_failure(run, rule, output->failure);
@@ -320,10 +332,21 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
 }
 
 static void
-run_matched(void *context, uint32_t rule_index)
+run_feed(struct run *run, const struct ruleset_feed *feed)
+{
+    engine_flow_message(run->engine->current->flows[feed->rule], feed->source, run, run->record);
+}
+
+static void
+run_matched(void *context, uint32_t index)
 {
     struct run *run = context;
-    run_rule(run, &run->engine->current->ruleset->rules[rule_index]);
+    const struct ruleset *ruleset = run->engine->current->ruleset;
+    if (index < ruleset->feed_base) {
+        run_rule(run, &ruleset->rules[index]);
+    } else {
+        run_feed(run, &ruleset->feeds[index - ruleset->feed_base]);
+    }
 }
 
 /* $aws/rules/NAME/...: the rule of that name, whatever its FROM says, and no other. */
@@ -333,7 +356,11 @@ run_addressed(struct run *run, struct bytes name)
     const struct ruleset_rule *rule = map_find(&run->engine->current->ruleset->by_name, name);
     const struct os *os = run->engine->options.os;
     struct log_gate *gate = &run->input->failure_gate;
-    if (rule != NULL) {
+    if (rule != NULL && rule->program != NULL) {
+        for (size_t i = 0; i < stream_program_source_count(rule->program); i++) {
+            run_feed(run, &rule->feeds[i]);
+        }
+    } else if (rule != NULL) {
         run_rule(run, rule);
     } else if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_warning("there is no rule '%.*s' for the message on '%.*s'; %llu more since the last "
@@ -440,6 +467,65 @@ run_failure(struct engine *engine, struct input *input, const struct record *rec
     run_error_action(&run, rule, &told, 1);
 }
 
+/* ---- stream SQL ---- */
+
+void
+engine_run_tick(struct engine *engine, struct input *input, const struct record *record)
+{
+    struct run run;
+    run_init(&run, engine, input, &input->origin, record);
+    for (size_t i = 0; i < engine->flow_count; i++) {
+        struct flow *flow = engine->flows[i];
+        if (stream_run_next_tick(flow->run) <= record->time_us / 1000) {
+            flow->cause = &run;
+            flow->is_changed = flow->is_touched = true;
+            stream_run_tick(flow->run, record->time_us / 1000);
+            flow->cause = NULL;
+        }
+    }
+}
+
+/* The row takes the place of the message that set it free: for templates, and as what a sink
+ * rejected. */
+void
+engine_push_flow_row(struct flow *flow, struct bytes json)
+{
+    struct run run = *flow->cause;
+    struct record record = *run.record;
+    struct rule_row row;
+    record.payload = json;
+    run.record = &record;
+    run.message.payload = json;
+    run.message.parsed = NULL;
+    rule_fill(flow->rule->rule, &run.message, &row);
+    push_row(&run, flow->rule, &row);
+}
+
+static void
+log_rejected(struct flow *flow, const char *reason)
+{
+    const struct os *os = flow->engine->options.os;
+    struct log_gate *gate = &flow->reject_gate;
+    if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        log_warning("rule '%s' rejects a row, from a message on '%.*s': %s; %llu more since the "
+                    "last such line",
+                    flow->name, BYTES_ARG(flow->cause->record->topic), reason,
+                    (unsigned long long)gate->hidden);
+    }
+}
+
+void
+engine_reject_flow_row(struct flow *flow, const char *reason)
+{
+    const struct ruleset_rule *rule = flow->rule;
+    const struct rule_failure failure = {BYTES("StreamSql"), rule->info->source,
+                                         bytes_of_string(reason)};
+    log_rejected(flow, reason);
+    if (rule->info->error_target_count > 0) {
+        run_error_action(flow->cause, rule, &failure, 1);
+    }
+}
+
 void
 engine_run_record(struct engine *engine, struct input *input, const struct record *record)
 {
@@ -464,6 +550,12 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
         const struct ruleset_relation *source = ruleset->rules[i].source;
         if (source != NULL && source->sink == input->sink) {
             run_rule(&run, &ruleset->rules[i]);
+        }
+    }
+    for (size_t i = 0; i < ruleset->feed_count; i++) {
+        const struct ruleset_feed *feed = &ruleset->feeds[i];
+        if (feed->relation != NULL && feed->relation->sink == input->sink) {
+            run_feed(&run, feed);
         }
     }
 }

@@ -20,12 +20,13 @@ enum input_kind {
     INPUT_MESSAGES, /* received */
     INPUT_STREAM,   /* what a function emitted */
     INPUT_FAILURES, /* what sinks rejected: for error actions */
+    INPUT_CLOCK,    /* the passing of time, for stream SQL: engine_clock.c */
 };
 
 /* One stream that the engine reads. */
 struct input {
     enum input_kind kind;
-    char *stream;        /* "mqtt", FAILURE_STREAM, or a function's name */
+    char *stream;        /* "mqtt", FAILURE_STREAM, CLOCK_STREAM, or a function's or stream's name */
     char *dir;
     struct sink *sink;   /* the function that emits into it; NULL for other kinds */
     struct journal_reader *reader; /* NULL until there is something to read */
@@ -37,10 +38,27 @@ struct input {
     struct log_gate gap_gate;
     struct log_gate payload_gate; /* payloads that rules cannot read */
     struct log_gate failure_gate; /* rules that failed */
+    int64_t read_us;     /* arrival of the last record that was read */
+};
+
+/* A rule of stream SQL that runs: its state, which lives on from generation to generation. */
+struct flow {
+    char *name;
+    struct engine *engine;
+    const struct ruleset_rule *rule; /* of the current generation */
+    struct stream_run *run;
+    struct run *cause;         /* while rows come out: the record that sets them free */
+    struct stream_stats told;  /* what its counters know */
+    bool is_changed;           /* since the last checkpoint */
+    bool is_touched;           /* since its counters were told */
+    bool is_full;              /* its state has reached its limit */
+    struct log_gate reject_gate;
 };
 
 struct generation {
     struct ruleset *ruleset;
+    struct flow **flows; /* one a rule; NULL of topic SQL. The flows are the engine's */
+    bool has_joint_flow; /* one reads more than one input: their order counts */
     struct sink **sinks;
     size_t sink_count;
     struct sink *topic_sink;
@@ -73,6 +91,9 @@ struct engine {
     struct host host;   /* what rules may ask */
     int64_t committed_at_us; /* monotonic */
     bool moved; /* since the last commit */
+    struct flow **flows;
+    size_t flow_count, flow_capacity;
+    struct clock *clock;
     bool hurried; /* the sinks know of the commit that is near */
 };
 
@@ -82,10 +103,67 @@ struct engine {
 bool engine_look_up(void *context, struct bytes table, struct bytes key, struct arena *arena,
                     struct bytes *item, struct diag_list *diags);
 
+/* ---- engine.c ---- */
+
+struct input *engine_add_input(struct engine *engine, enum input_kind kind, const char *stream,
+                               const char *dir);
+uint64_t engine_input_tail(const struct engine *engine, const struct input *input);
+
 /* ---- engine_rows.c ---- */
 
 /* One record through the rules of the current generation, its rows into outboxes. */
 void engine_run_record(struct engine *engine, struct input *input, const struct record *record);
+
+/* Rows that a tick sets free; `record` names them: its position, its time. */
+void engine_run_tick(struct engine *engine, struct input *input, const struct record *record);
+
+/* What comes out of a flow, while flow->cause is set. */
+void engine_push_flow_row(struct flow *flow, struct bytes json);
+void engine_reject_flow_row(struct flow *flow, const char *reason);
+
+/* ---- engine_flow.c: stream SQL ---- */
+
+/* Gives each rule of stream SQL of a generation its flow: the one that runs under its name, if it
+ * means the same, or that of the checkpoint, or a new one. Flows without a rule end. */
+void engine_adopt_flows(struct engine *engine, struct generation *next);
+void engine_free_flows(struct engine *engine);
+
+void engine_flow_message(struct flow *flow, uint32_t source, struct run *cause,
+                         const struct record *record);
+
+/* When the clock would set something free; INT64_MAX: not without messages. */
+int64_t engine_next_tick_ms(const struct engine *engine);
+
+/* Tells the counters of rules what their flows did. */
+void engine_count_flows(struct engine *engine);
+
+/* Whether a flow's state is not as in the last checkpoint. */
+bool engine_has_changed_flow(const struct engine *engine);
+
+/* ---- engine_clock.c: when time passes, the same again in a replay ---- */
+
+#define CLOCK_STREAM "$clock"
+
+bool engine_open_clock(struct engine *engine, struct diag_list *diags) MUST_CHECK;
+void engine_close_clock(struct engine *engine);
+
+/* Up to where an input may be read now: before `tail`, in a replay up to the next turn. */
+uint64_t engine_clock_limit(const struct engine *engine, const struct input *input, uint64_t tail);
+
+/* About to read from an input that has something: false, now it is the turn of another. */
+bool engine_clock_take_turn(struct engine *engine, struct input *input) MUST_CHECK;
+
+/* After a commit: a replay from it must be told whose turn it is. */
+void engine_clock_forget_turn(struct engine *engine);
+
+/* Between two turns of the loop: goes on in the replay, or lets time pass. True: something ran. */
+bool engine_clock_step(struct engine *engine);
+
+/* How long the engine may sleep for the clock's sake; -1: for ever. */
+int engine_clock_timeout_ms(const struct engine *engine);
+
+/* Where its log ends; 0: it has no files yet. */
+uint64_t engine_clock_tail(const struct engine *engine);
 
 /* ---- engine_commit.c ---- */
 
@@ -99,6 +177,9 @@ bool engine_commit_cut(struct engine *engine, struct diag_list *diags) MUST_CHEC
 void engine_forget_closed_sinks(struct engine *engine, const struct generation *next);
 
 /* Up to where the last checkpoint had read a stream; 0 for one that it does not know. */
+const struct checkpoint_rule *committed_rule(const struct checkpoint *checkpoint,
+                                             struct bytes name);
+
 uint64_t committed_position(const struct checkpoint *checkpoint, struct bytes stream);
 
 /* What the last checkpoint says of a sink, or NULL. */

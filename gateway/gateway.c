@@ -71,16 +71,28 @@ add_sink(struct gateway *gateway, struct sink *sink)
     pthread_mutex_unlock(&gateway->lock);
 }
 
+/* Rows of a table of MQTT topics go through the sink that publishes. */
+static bool
+has_sink(const struct rule_relation *declared)
+{
+    const struct driver *driver = driver_find(declared->connector);
+    return driver == NULL || driver->write != NULL;
+}
+
 /* Makes sure that there is a sink for a declaration. Nothing that runs is changed by it. */
 static bool
 provide_sink(void *context, const struct ruleset_relation *relation, struct diag_list *diags)
 {
     struct gateway *gateway = context;
-    struct sink *sink = find_sink(gateway, relation->declared->name);
+    struct bytes sink_name = relation_sink_name(relation->declared);
+    struct sink *sink = find_sink(gateway, sink_name);
+    if (!has_sink(relation->declared)) {
+        return true;
+    }
     if (sink != NULL) {
         return sink_prepare(sink, relation->declared, diags);
     }
-    char *name = bytes_to_string(relation->declared->name);
+    char *name = bytes_to_string(sink_name);
     struct outbox_mark mark;
     bool known = engine_sink_mark(gateway->engine, name, &mark);
     free(name);
@@ -101,9 +113,14 @@ assign_sinks(struct gateway *gateway, struct ruleset *ruleset)
     }
     for (size_t i = 0; i < ruleset->relation_count; i++) {
         struct ruleset_relation *relation = &ruleset->relations[i];
-        struct sink *sink = find_sink(gateway, relation->declared->name);
+        if (!has_sink(relation->declared)) {
+            relation->sink = gateway->topic_sink;
+            continue;
+        }
+        struct sink *sink = find_sink(gateway, relation_sink_name(relation->declared));
         check(sink != NULL && "was provided when linking");
-        if (!sink_is_current(sink, relation)) {
+        bool is_first = sink->retired; /* of the tables that share it */
+        if (is_first && !sink_is_current(sink, relation)) {
             log_notice("table '%s': its declaration changed; what waits goes out the new way",
                        sink->name);
             sink_reconfigure(sink, relation);

@@ -32,6 +32,41 @@ static const struct option sink_option_rows[] = {
 const struct option_table sink_option_table = {
         sink_option_rows, sizeof sink_option_rows / sizeof *sink_option_rows};
 
+#define STREAM_OPTION(name_, type_, member, fallback_, choices_, doc_)     \
+    {.name = name_,                                                        \
+     .type = OPTION_##type_,                                               \
+     .offset = offsetof(struct stream_options, member),                    \
+     .fallback = fallback_,                                                \
+     .choices = choices_,                                                  \
+     .doc = doc_}
+
+static const struct option stream_option_rows[] = {
+        STREAM_OPTION("format", CHOICE, format, "json", "json", "How rows are written."),
+        STREAM_OPTION("json.timestamp-format.standard", CHOICE, timestamp_format, "SQL",
+                      "SQL|ISO-8601|ISO-8601-WITH-OFFSET",
+                      "Times that go out: with a blank, or with a T between day and time."),
+        STREAM_OPTION("json.fail-on-missing-field", BOOL, fail_on_missing_field, "false", NULL,
+                      "Read for scripts that have it; a missing field is NULL."),
+        STREAM_OPTION("json.ignore-parse-errors", BOOL, ignore_parse_errors, "false", NULL,
+                      "Read for scripts that have it; rows that are not JSON are counted."),
+        STREAM_OPTION("scan.stream.initpos", CHOICE, initpos, "LATEST",
+                      "LATEST|TRIM_HORIZON|AT_TIMESTAMP",
+                      "Where a rule begins that reads the stream for the first time."),
+        STREAM_OPTION("scan.stream.initpos-timestamp", STRING, initpos_timestamp, NULL, NULL,
+                      "The time of AT_TIMESTAMP: ISO 8601, or seconds since 1970."),
+        STREAM_OPTION("scan.watermark.idle-timeout", STRING, idle_timeout, NULL, NULL,
+                      "A source that is silent for so long holds nobody back."),
+        STREAM_OPTION("gateway.max-future", STRING, max_future, NULL, NULL,
+                      "Rows from further ahead of the clock are rejected."),
+        STREAM_OPTION("gateway.idle", CHOICE, idle, "hold", "hold|advance",
+                      "Whether event time goes on by the clock where the source is silent."),
+        STREAM_OPTION("gateway.watermark-scope", CHOICE, watermark_scope, "source", "source|key",
+                      "One watermark for all, or one for each value of PARTITIONED BY."),
+};
+
+const struct option_table stream_option_table = {
+        stream_option_rows, sizeof stream_option_rows / sizeof *stream_option_rows};
+
 static const char *
 driver_name_at(const void *context, size_t i)
 {
@@ -88,17 +123,41 @@ table_has(const struct option_table *table, struct bytes name)
     return false;
 }
 
+/* Options that mean something to the services only that scripts come from. */
+static bool
+is_of_services(struct bytes name)
+{
+    return bytes_starts_with(name, BYTES("aws.")) ||
+           bytes_starts_with(name, BYTES("sink.producer."));
+}
+
+static bool
+set_option(struct relation *relation, const struct rule_option *option, struct diag_list *diags)
+{
+    const struct option_table *table = &relation->driver->options;
+    void *target = relation->options;
+    if (is_of_services(option->name)) {
+        diag_at(diags, DIAG_WARNING, &option->place, "'%.*s' has no meaning here",
+                BYTES_ARG(option->name));
+        return true;
+    }
+    if (table_has(&sink_option_table, option->name)) {
+        table = &sink_option_table;
+        target = &relation->sink;
+    } else if (table_has(&stream_option_table, option->name) && !table_has(table, option->name)) {
+        table = &stream_option_table;
+        target = &relation->stream;
+    }
+    return option_set(table, target, option->name, option->value, &option->place, diags);
+}
+
 static bool
 set_options(struct relation *relation, const struct rule_relation *declared,
             struct diag_list *diags)
 {
     bool valid = true;
     for (size_t i = 0; i < declared->option_count; i++) {
-        const struct rule_option *option = &declared->options[i];
-        bool common = table_has(&sink_option_table, option->name);
-        valid &= option_set(common ? &sink_option_table : &relation->driver->options,
-                            common ? (void *)&relation->sink : relation->options, option->name,
-                            option->value, &option->place, diags);
+        valid &= set_option(relation, &declared->options[i], diags);
     }
     return option_check_required(&relation->driver->options, relation->options, &declared->place,
                                  diags) &&
@@ -133,6 +192,9 @@ set_columns(struct relation *relation, const struct rule_relation *declared,
             struct diag_list *diags)
 {
     bool valid = true;
+    if (relation->driver->is_source) {
+        return true; /* rules/stream knows their types */
+    }
     relation->columns = mem_new_array(struct declared_column, declared->column_count);
     for (size_t i = 0; i < declared->column_count; i++) {
         const struct rule_column *column = &declared->columns[i];
@@ -175,6 +237,7 @@ init_defaults(struct relation *relation, const struct driver *driver)
     relation->options = mem_alloc_zeroed(1, driver->options_size);
     option_defaults(&driver->options, relation->options);
     option_defaults(&sink_option_table, &relation->sink);
+    option_defaults(&stream_option_table, &relation->stream);
 }
 
 void
@@ -209,15 +272,47 @@ relation_fini(struct relation *relation)
 {
     if (relation->driver != NULL) {
         option_fini(&relation->driver->options, relation->options);
+        option_fini(&stream_option_table, &relation->stream);
     }
     free(relation->options);
     free(relation->columns);
     *relation = (struct relation){0};
 }
 
+struct bytes
+relation_option(const struct rule_relation *declared, const char *name)
+{
+    for (size_t i = 0; i < declared->option_count; i++) {
+        if (bytes_equal_string(declared->options[i].name, name)) {
+            return declared->options[i].value;
+        }
+    }
+    return bytes_of(NULL, 0);
+}
+
+static bool
+is_stream(const struct rule_relation *declared)
+{
+    return declared->kind == RULE_TABLE && (bytes_equal(declared->connector, BYTES("stream")) ||
+                                            bytes_equal(declared->connector, BYTES("kinesis")));
+}
+
+struct bytes
+relation_sink_name(const struct rule_relation *declared)
+{
+    struct bytes stream = relation_option(declared, "stream");
+    return is_stream(declared) && stream.size > 0 ? stream : declared->name;
+}
+
 void
 relation_fingerprint(const struct rule_relation *declared, struct buf *out)
 {
+    if (is_stream(declared)) { /* tables of one stream share what runs */
+        buf_printf(out, "%.*s|%.*s|%.*s", BYTES_ARG(relation_sink_name(declared)),
+                   BYTES_ARG(relation_option(declared, "retention")),
+                   BYTES_ARG(relation_option(declared, "retention.bytes")));
+        return;
+    }
     buf_printf(out, "%.*s|%.*s|%.*s", BYTES_ARG(declared->name), BYTES_ARG(declared->connector),
                BYTES_ARG(declared->source));
     for (size_t i = 0; i < declared->column_count; i++) {

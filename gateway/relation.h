@@ -22,10 +22,30 @@ struct sink_options {
 
 extern const struct option_table sink_option_table;
 
+/*
+ * What tables of stream SQL say beside what their connector asks. Most of it is read by rules/
+ * (rules/stream/stream.h); here it is known, so that a misspelt name is found.
+ */
+struct stream_options {
+    int format;
+    int timestamp_format;
+    bool fail_on_missing_field;
+    bool ignore_parse_errors;
+    int initpos;
+    char *initpos_timestamp;
+    char *idle_timeout;
+    char *max_future;
+    int idle;
+    int watermark_scope;
+};
+
+extern const struct option_table stream_option_table;
+
 struct relation {
     const struct driver *driver;
     void *options; /* driver->options_size bytes */
     struct sink_options sink;
+    struct stream_options stream;
     struct sink_limits limits; /* the driver's, lowered or raised by `sink` */
     struct declared_column *columns;
     struct driver_declaration declaration;
@@ -37,6 +57,16 @@ struct relation {
  */
 bool relation_init(struct relation *out, const struct rule_relation *declared,
                    struct diag_list *diags) MUST_CHECK;
+
+/*
+ * The name of the sink that takes the rows of a table: its own, or that of the stream which several
+ * tables may read and write. Tables of MQTT topics have none (driver->write is NULL). A view into
+ * the declaration.
+ */
+struct bytes relation_sink_name(const struct rule_relation *declared);
+
+/* An option's value as it was declared; data NULL: it was not. */
+struct bytes relation_option(const struct rule_relation *declared, const char *name);
 
 /* The sink that needs no declaration, of a driver with default options. */
 void relation_init_default(struct relation *out, const struct driver *driver);

@@ -36,6 +36,8 @@ struct ruleset_file {
 struct candidate {
     struct ruleset_file *file;     /* NULL: left out */
     struct ruleset_file *fallback; /* the version that runs now, when `file` is a newer one */
+    struct ruleset_script *script; /* of `file`; NULL: none, or not yet */
+    bool is_tested;                /* `file` has passed its test */
     bool broken;
 };
 
@@ -188,6 +190,9 @@ static void
 fall_back(struct load *load, struct candidate *candidate)
 {
     mark_broken(load, candidate);
+    ruleset_script_unref(candidate->script);
+    candidate->script = NULL;
+    candidate->is_tested = false;
     ruleset_file_unref(candidate->file);
     candidate->file = candidate->fallback;
     candidate->fallback = NULL;
@@ -223,9 +228,6 @@ compile_candidate(struct load *load, const char *path, struct bytes text,
     candidate->file = file_new(path, compiled);
     candidate->file->test = *test;
     *test = (struct ruletest_text){0};
-    if (!ruletest_permits(&candidate->file->test, compiled, load->diags)) {
-        fall_back(load, candidate);
-    }
 }
 
 static void
@@ -332,6 +334,67 @@ provide_pass(struct load *load)
     return true;
 }
 
+/* The script of a version that runs. */
+static struct ruleset_script *
+running_script(const struct load *load, const struct ruleset_file *file)
+{
+    for (size_t i = 0; load->previous != NULL && i < load->previous->file_count; i++) {
+        if (load->previous->files[i] == file) {
+            return load->previous->scripts[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+compile_script(struct load *load, struct candidate *candidate)
+{
+    const struct rule_file *file = candidate->file->compiled;
+    struct ruleset_script *script = NULL;
+    struct ruleset_script *before = candidate->script != NULL
+                                            ? candidate->script
+                                            : running_script(load, candidate->file);
+    if (ruleset_script_is_needed(file) &&
+        !ruleset_script_compile(&script, before, &load->linker.catalogue, file, load->diags)) {
+        return false;
+    }
+    ruleset_script_unref(candidate->script);
+    candidate->script = script;
+    return link_check_programs(&load->linker, file, script);
+}
+
+/* Compiles the stream SQL of all files, now that it is known what they declare. */
+static bool
+compile_pass(struct load *load)
+{
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file != NULL && !compile_script(load, candidate)) {
+            fall_back(load, candidate);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A version that runs already has passed its test. */
+static bool
+test_pass(struct load *load)
+{
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file == NULL || candidate->is_tested || is_settled(load, candidate)) {
+            continue;
+        }
+        if (!ruletest_permits(&candidate->file->test, candidate->file->compiled, load->diags)) {
+            fall_back(load, candidate);
+            return false;
+        }
+        candidate->is_tested = true;
+    }
+    return true;
+}
+
 /* One round over all included files; false when one of them had to give up a version. */
 static bool
 link_round(struct load *load)
@@ -343,7 +406,8 @@ link_round(struct load *load)
             return false;
         }
     }
-    return link_pass(load, link_check_needed) && link_pass(load, link_check_rules) &&
+    return link_pass(load, link_check_needed) && link_pass(load, link_check_declarations) &&
+           link_pass(load, link_check_rules) && compile_pass(load) && test_pass(load) &&
            provide_pass(load);
 }
 
@@ -426,10 +490,36 @@ watch_of(const struct ruleset_rule *before, const struct rule_info *info)
     return watch;
 }
 
+/* The sources of a rule of stream SQL. */
 static void
-build_rule(struct ruleset *ruleset, const struct ruleset_file *file, const struct rule *compiled,
+build_feeds(struct ruleset *ruleset, uint32_t index, const struct names *names)
+{
+    struct ruleset_rule *rule = &ruleset->rules[index];
+    size_t count = stream_program_source_count(rule->program);
+    rule->feeds = &ruleset->feeds[ruleset->feed_count];
+    ruleset->flow_count++;
+    for (size_t i = 0; i < count; i++) {
+        const struct stream_table *table = stream_program_source(rule->program, i);
+        struct ruleset_relation *relation = map_find(&names->relations, table->name);
+        check(relation != NULL && "was checked when linking");
+        struct ruleset_feed *feed = &ruleset->feeds[ruleset->feed_count];
+        *feed = (struct ruleset_feed){.rule = index, .source = (uint32_t)i};
+        if (relation->relation.driver->has_stream) {
+            feed->relation = relation;
+        } else {
+            feed->filter = relation_option(relation->declared, "topic");
+            topic_trie_add(ruleset->topics, feed->filter,
+                           (uint32_t)(ruleset->feed_base + ruleset->feed_count));
+        }
+        ruleset->feed_count++;
+    }
+}
+
+static void
+build_rule(struct ruleset *ruleset, size_t f, const struct rule *compiled,
            const struct names *names)
 {
+    const struct ruleset_file *file = ruleset->files[f];
     size_t index = ruleset->rule_count++;
     struct ruleset_rule *rule = &ruleset->rules[index];
     const struct rule_info *info = rule_info(compiled);
@@ -445,18 +535,40 @@ build_rule(struct ruleset *ruleset, const struct ruleset_file *file, const struc
         return;
     }
     map_put(&ruleset->by_name, info->name, rule);
-    if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
+    rule->program = ruleset_script_program(ruleset->scripts[f], file->compiled, info);
+    if (rule->program != NULL) {
+        build_feeds(ruleset, (uint32_t)index, names);
+    } else if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
     } else if (info->source_kind == RULE_SOURCE_RELATION) {
         rule->source = map_find(&names->relations, info->source);
     }
 }
 
+/* Room for the sources of all programs. */
+static size_t
+count_sources(const struct ruleset *ruleset)
+{
+    size_t count = 0;
+    for (size_t f = 0; f < ruleset->file_count; f++) {
+        const struct rule_file *file = ruleset->files[f]->compiled;
+        for (size_t i = 0; i < file->rule_count && ruleset->scripts[f] != NULL; i++) {
+            const struct stream_program *program = ruleset_script_program(
+                    ruleset->scripts[f], file, rule_info(file->rules[i]));
+            count += program == NULL ? 0 : stream_program_source_count(program);
+        }
+    }
+    return count;
+}
+
+/* Takes the arrays. */
 static struct ruleset *
-build(struct ruleset_file **files, size_t file_count, const struct ruleset *previous)
+build(struct ruleset_file **files, struct ruleset_script **scripts, size_t file_count,
+      const struct ruleset *previous)
 {
     struct ruleset *ruleset = mem_new(struct ruleset);
     ruleset->files = files;
+    ruleset->scripts = scripts;
     ruleset->file_count = file_count;
     ruleset->topics = topic_trie_new();
     size_t relation_count = 0, rule_count = 0;
@@ -470,9 +582,11 @@ build(struct ruleset_file **files, size_t file_count, const struct ruleset *prev
         map_put(&names.before, previous->rules[i].info->name, &previous->rules[i]);
     }
     ruleset->rules = mem_new_lines(struct ruleset_rule, rule_count);
+    ruleset->feeds = mem_new_array(struct ruleset_feed, count_sources(ruleset));
+    ruleset->feed_base = rule_count;
     for (size_t f = 0; f < file_count; f++) {
         for (size_t i = 0; i < files[f]->compiled->rule_count; i++) {
-            build_rule(ruleset, files[f], files[f]->compiled->rules[i], &names);
+            build_rule(ruleset, f, files[f]->compiled->rules[i], &names);
         }
     }
     map_fini(&names.relations);
@@ -484,13 +598,15 @@ static struct ruleset *
 build_from_candidates(struct load *load)
 {
     struct ruleset_file **files = mem_new_array(struct ruleset_file *, load->path_count);
+    struct ruleset_script **scripts = mem_new_array(struct ruleset_script *, load->path_count);
     size_t count = 0;
     for (size_t i = 0; i < load->path_count; i++) {
         if (load->candidates[i].file != NULL) {
+            scripts[count] = ruleset_script_ref(load->candidates[i].script);
             files[count++] = ruleset_file_ref(load->candidates[i].file);
         }
     }
-    return build(files, count, load->previous);
+    return build(files, scripts, count, load->previous);
 }
 
 static void
@@ -501,6 +617,7 @@ load_fini(struct load *load)
         if (load->candidates != NULL) {
             ruleset_file_unref(load->candidates[i].file);
             ruleset_file_unref(load->candidates[i].fallback);
+            ruleset_script_unref(load->candidates[i].script);
         }
     }
     free(load->paths);
@@ -566,15 +683,19 @@ ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
     if (!parse_text(&compiled, name, text, &load.linker.allow_no_target, diags)) {
         return false;
     }
+    struct candidate candidate = {.file = file_new("", compiled)};
     bool linked = link_check_relations(&load.linker, compiled) &&
-                  link_check_rules(&load.linker, compiled);
-    struct ruleset_file *file = file_new("", compiled);
+                  link_check_declarations(&load.linker, compiled) &&
+                  link_check_rules(&load.linker, compiled) && compile_script(&load, &candidate);
     if (linked) {
         struct ruleset_file **files = mem_new_array(struct ruleset_file *, 1);
-        files[0] = ruleset_file_ref(file);
-        *out = build(files, 1, NULL);
+        struct ruleset_script **scripts = mem_new_array(struct ruleset_script *, 1);
+        files[0] = ruleset_file_ref(candidate.file);
+        scripts[0] = ruleset_script_ref(candidate.script);
+        *out = build(files, scripts, 1, NULL);
     }
-    ruleset_file_unref(file);
+    ruleset_script_unref(candidate.script);
+    ruleset_file_unref(candidate.file);
     load_fini(&load);
     return linked;
 }
@@ -601,19 +722,23 @@ ruleset_free(struct ruleset *ruleset)
     }
     for (size_t i = 0; i < ruleset->file_count; i++) {
         ruleset_file_unref(ruleset->files[i]);
+        ruleset_script_unref(ruleset->scripts[i]);
     }
     topic_trie_free(ruleset->topics);
     map_fini(&ruleset->by_name);
     free(ruleset->rules);
     free(ruleset->relations);
     free(ruleset->files);
+    free(ruleset->scripts);
+    free(ruleset->feeds);
     free(ruleset);
 }
 
 struct bytes *
 ruleset_filters(const struct ruleset *ruleset, size_t *count)
 {
-    struct bytes *filters = mem_new_array(struct bytes, ruleset->rule_count + 1);
+    struct bytes *filters = mem_new_array(struct bytes,
+                                          ruleset->rule_count + ruleset->feed_count + 1);
     struct map seen = {0};
     *count = 0;
     for (size_t i = 0; i < ruleset->rule_count; i++) {
@@ -621,6 +746,12 @@ ruleset_filters(const struct ruleset *ruleset, size_t *count)
         if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0 && !info->disabled &&
             map_put(&seen, info->source, (void *)(uintptr_t)info) == NULL) {
             filters[(*count)++] = info->source;
+        }
+    }
+    for (size_t i = 0; i < ruleset->feed_count; i++) {
+        struct ruleset_feed *feed = &ruleset->feeds[i];
+        if (feed->filter.data != NULL && map_put(&seen, feed->filter, feed) == NULL) {
+            filters[(*count)++] = feed->filter;
         }
     }
     map_fini(&seen);

@@ -1,6 +1,8 @@
 /*
  * One generation of rules: every file of rules.d compiled and linked, read-only while it runs.
  *
+ * Stream SQL is compiled when files are linked, because it may use what other files declare.
+ *
  * Loading never stops a good rule: a file that does not compile, does not link or fails its own test
  * (NAME.test beside it, ruletest.h) keeps its last good version, and a file that never was good is
  * left out; both are reported. A new generation is built aside on the main thread and handed to
@@ -14,6 +16,7 @@
 #include "rules/explain.h"
 #include "base/map.h"
 #include "rules/rule.h"
+#include "rules/stream/stream.h"
 #include "rules/topic.h"
 
 #include <stdatomic.h>
@@ -30,6 +33,11 @@ struct rule_counters {
     _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
     _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */
     _Atomic uint64_t error_failed; /* messages of the error action that could not be made */
+    struct rule_stream_counters {  /* of stream SQL; see struct stream_stats */
+        _Atomic uint64_t bad, null_rowtime, future, late, no_window, refused;
+        _Atomic uint64_t state_bytes;
+        _Atomic int64_t watermark_ms;
+    } stream;
     unsigned references;        /* main thread only */
 };
 
@@ -40,6 +48,7 @@ struct rule_watch {
 };
 
 struct ruleset_file;
+struct ruleset_script;
 
 struct ruleset_relation {
     const struct rule_relation *declared;
@@ -60,7 +69,17 @@ struct ruleset_rule {
     const char *path; /* of its file; "" for a text */
     struct ruleset_target *targets;   /* one an info->targets entry */
     struct ruleset_target *error_targets; /* one an info->error_targets entry */
-    struct ruleset_relation *source;  /* NULL: messages of the MQTT stream */
+    struct ruleset_relation *source;  /* NULL: messages of the MQTT stream, or of `program` */
+    const struct stream_program *program; /* NULL: topic SQL */
+    const struct ruleset_feed *feeds; /* then, one a source of the program */
+};
+
+/* A source of stream SQL: where a rule's rows come from. */
+struct ruleset_feed {
+    uint32_t rule;   /* index */
+    uint32_t source; /* of its program */
+    struct bytes filter; /* of MQTT topics; else data NULL: */
+    struct ruleset_relation *relation; /* whose stream is read */
 };
 
 struct ruleset {
@@ -70,8 +89,13 @@ struct ruleset {
     size_t relation_count;
     struct ruleset_rule *rules;
     size_t rule_count;
-    struct topic_trie *topics; /* filter -> index of the rule */
+    struct topic_trie *topics; /* filter -> index of the rule, or feed_base + index of the feed */
+    size_t feed_base;
     struct map by_name;        /* name -> struct ruleset_rule, those that run */
+    struct ruleset_feed *feeds; /* in the order of rules and their sources */
+    size_t feed_count;
+    struct ruleset_script **scripts; /* one a file, NULL of one without stream SQL */
+    size_t flow_count; /* rules of stream SQL */
 };
 
 /*

@@ -16,6 +16,7 @@ linker_clear(struct linker *linker)
 {
     map_fini(&linker->relations);
     map_fini(&linker->rules);
+    catalogue_fini(&linker->catalogue);
 }
 
 static const char *
@@ -56,7 +57,9 @@ hint_nearest_relation(struct linker *linker, struct bytes wanted)
 static bool
 is_same_connector(struct bytes a, struct bytes b)
 {
-    static const char *const pairs[][2] = {{"timeseries", "timestream"}, {"table", "dynamodb"}};
+    static const char *const pairs[][2] = {{"timeseries", "timestream"},
+                                            {"table", "dynamodb"},
+                                            {"stream", "kinesis"}};
     bool same = bytes_equal(a, b);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs && !same; i++) {
         same = (bytes_equal_string(a, pairs[i][0]) && bytes_equal_string(b, pairs[i][1])) ||
@@ -130,6 +133,23 @@ check_usable_name(struct linker *linker, const struct rule_relation *declared)
     return !is_reserved && !is_path;
 }
 
+/* A filter of a table that is read. */
+static bool
+check_filter(struct linker *linker, const struct rule_relation *declared)
+{
+    const char *reason;
+    size_t at;
+    for (size_t i = 0; i < declared->option_count; i++) {
+        const struct rule_option *option = &declared->options[i];
+        if (bytes_equal(option->name, BYTES("topic")) &&
+            !topic_filter_is_valid(option->value, &reason, &at)) {
+            diag_at(linker->diags, DIAG_ERROR, &option->place, "%s", reason);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 link_check_relations(struct linker *linker, const struct rule_file *file)
 {
@@ -138,6 +158,8 @@ link_check_relations(struct linker *linker, const struct rule_file *file)
         const struct rule_relation *declared = &file->relations[i];
         struct relation relation;
         valid &= check_usable_name(linker, declared);
+        valid &= !bytes_equal(declared->connector, BYTES("mqtt")) ||
+                 check_filter(linker, declared);
         const struct rule_relation *there = map_find(&linker->relations, declared->name);
         valid &= there != NULL && there->action != NULL
                          ? check_takes_over(linker, declared, there)
@@ -262,22 +284,104 @@ check_relation_use(struct linker *linker, struct bytes name, const struct diag_p
     return false;
 }
 
-static bool
-check_source(struct linker *linker, const struct rule_info *info)
+bool
+link_is_stream_rule(const struct linker *linker, const struct rule_info *info)
 {
-    if (info->source_kind == RULE_SOURCE_TOPIC) {
-        return true;
-    }
-    if (!check_relation_use(linker, info->source, &info->source_place)) {
-        return false;
+    if (info->source_kind != RULE_SOURCE_RELATION) {
+        return info->source_kind == RULE_SOURCE_QUERY;
     }
     const struct rule_relation *declared = map_find(&linker->relations, info->source);
-    if (declared->kind != RULE_FUNCTION) {
-        diag_at(linker->diags, DIAG_ERROR, &info->source_place,
-                "'%.*s' is a table with connector '%.*s', which cannot be read as a stream",
-                BYTES_ARG(info->source), BYTES_ARG(declared->connector));
-        diag_hint(linker->diags, "quote the name to mean an MQTT topic: FROM '%.*s'",
-                  BYTES_ARG(info->source));
+    return declared == NULL || declared->kind != RULE_FUNCTION;
+}
+
+static bool
+fail_unreadable(struct linker *linker, const struct rule_relation *declared,
+                const struct diag_place *place)
+{
+    diag_at(linker->diags, DIAG_ERROR, place,
+            "'%.*s' is a table with connector '%.*s', which cannot be read as a stream",
+            BYTES_ARG(declared->name), BYTES_ARG(declared->connector));
+    diag_hint(linker->diags, "quote the name to mean an MQTT topic: FROM '%.*s'",
+              BYTES_ARG(declared->name));
+    return false;
+}
+
+static bool
+is_source(const struct rule_relation *declared)
+{
+    const struct driver *driver = driver_find(declared->connector);
+    return driver != NULL && driver->is_source;
+}
+
+static bool
+check_source(struct linker *linker, const struct rule_file *file, const struct rule *rule)
+{
+    const struct rule_info *info = rule_info(rule);
+    if (info->source_kind != RULE_SOURCE_RELATION) {
+        return true;
+    }
+    const struct rule_relation *declared = map_find(&linker->relations, info->source);
+    if (declared != NULL && declared->kind == RULE_FUNCTION) {
+        return rule_report_deferred(file, rule, linker->diags);
+    }
+    if (declared != NULL) {
+        return is_source(declared) || fail_unreadable(linker, declared, &info->source_place);
+    }
+    return catalogue_has(&linker->catalogue, info->source, RULE_DECLARES_VIEW) ||
+           catalogue_has(&linker->catalogue, info->source, RULE_DECLARES_STREAM) ||
+           check_relation_use(linker, info->source, &info->source_place);
+}
+
+bool
+link_check_declarations(struct linker *linker, const struct rule_file *file)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->declaration_count; i++) {
+        const struct rule_declaration *view = &file->declarations[i];
+        if (view->kind == RULE_DECLARES_VIEW &&
+            (map_find(&linker->relations, view->name) != NULL ||
+             catalogue_has(&linker->catalogue, view->name, RULE_DECLARES_VIEW))) {
+            diag_at(linker->diags, DIAG_ERROR, &view->place, "table or view '%.*s' exists already",
+                    BYTES_ARG(view->name));
+            valid = false;
+        }
+    }
+    catalogue_add(&linker->catalogue, file);
+    return valid;
+}
+
+bool
+link_check_programs(struct linker *linker, const struct rule_file *file,
+                    const struct ruleset_script *script)
+{
+    bool valid = true;
+    for (size_t i = 0; i < file->rule_count; i++) {
+        const struct rule_info *info = rule_info(file->rules[i]);
+        const struct stream_program *program = ruleset_script_program(script, file, info);
+        size_t count = program == NULL ? 0 : stream_program_source_count(program);
+        for (size_t s = 0; s < count; s++) {
+            struct bytes name = stream_program_source(program, s)->name;
+            const struct rule_relation *declared = map_find(&linker->relations, name);
+            valid &= declared == NULL ||
+                     is_source(declared) || fail_unreadable(linker, declared, &info->source_place);
+        }
+    }
+    return valid;
+}
+
+static bool
+check_relation_target(struct linker *linker, const struct rule_target *target)
+{
+    if (!check_relation_use(linker, target->text, &target->place)) {
+        return false;
+    }
+    const struct rule_relation *declared = map_find(&linker->relations, target->text);
+    struct bytes topic = relation_option(declared, "topic");
+    if (bytes_equal(declared->connector, BYTES("mqtt")) && !topic_is_valid(topic)) {
+        diag_at(linker->diags, DIAG_ERROR, &target->place,
+                "nobody can publish to '%.*s', the topic of table '%.*s'", BYTES_ARG(topic),
+                BYTES_ARG(declared->name));
+        diag_hint(linker->diags, "INSERT INTO 'topic/${column}' writes to topics of its own");
         return false;
     }
     return true;
@@ -288,11 +392,33 @@ check_targets(struct linker *linker, const struct rule_target *targets, size_t c
 {
     bool valid = true;
     for (size_t i = 0; i < count; i++) {
-        if (targets[i].kind == RULE_TARGET_RELATION) {
-            valid &= check_relation_use(linker, targets[i].text, &targets[i].place);
-        }
+        valid &= targets[i].kind != RULE_TARGET_RELATION ||
+                 check_relation_target(linker, &targets[i]);
     }
     return valid;
+}
+
+/* Options of CREATE RULE. */
+static void
+check_rule_options(struct linker *linker, const struct rule_info *info)
+{
+    static const char *const names[] = {"on_error", "state.max"};
+    enum { NAME_COUNT = sizeof names / sizeof *names };
+    for (size_t i = 0; i < info->option_count; i++) {
+        const struct rule_option *option = &info->options[i];
+        bool is_known = info->is_document;
+        for (size_t n = 0; n < NAME_COUNT && !is_known; n++) {
+            is_known = bytes_equal_string(option->name, names[n]);
+        }
+        if (!is_known) {
+            diag_at(linker->diags, DIAG_WARNING, &option->place, "rules have no option '%.*s'",
+                    BYTES_ARG(option->name));
+            const char *nearest = diag_nearest(option->name, NAME_COUNT, relation_name_at, names);
+            if (nearest != NULL) {
+                diag_hint(linker->diags, "did you mean '%s'?", nearest);
+            }
+        }
+    }
 }
 
 bool
@@ -302,9 +428,10 @@ link_check_rules(struct linker *linker, const struct rule_file *file)
     for (size_t i = 0; i < file->rule_count; i++) {
         const struct rule_info *info = rule_info(file->rules[i]);
         valid &= check_name(linker, &linker->rules, info->name, info, &info->place, "rule");
-        valid &= check_source(linker, info);
+        valid &= check_source(linker, file, file->rules[i]);
         valid &= check_targets(linker, info->targets, info->target_count);
         valid &= check_targets(linker, info->error_targets, info->error_target_count);
+        check_rule_options(linker, info);
         if (info->target_count == 0 && !linker->allow_no_target) {
             diag_at(linker->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
             diag_hint(linker->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");

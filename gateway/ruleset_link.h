@@ -13,6 +13,7 @@
 #define HEADGATE_RULESET_LINK_H
 
 #include "ruleset.h"
+#include "ruleset_script.h"
 
 #include "base/map.h"
 
@@ -21,6 +22,7 @@
 struct linker {
     struct map relations; /* name -> const struct rule_relation, over all files so far */
     struct map rules;     /* name -> const struct rule_info */
+    struct catalogue catalogue; /* what stream SQL may name, over all files so far */
     const struct ruleset_report *report; /* so far: what is missing may be in a broken file */
     struct diag_list *diags;
     bool allow_no_target; /* a query alone, whose rows are shown */
@@ -38,7 +40,17 @@ bool link_check_implied(struct linker *linker, const struct rule_file *file);
 /* What its actions name and somebody must have declared. */
 bool link_check_needed(struct linker *linker, const struct rule_file *file);
 
+/* What its stream SQL may name; before the rules are checked. */
+bool link_check_declarations(struct linker *linker, const struct rule_file *file);
+
 /* Its rules: their names, sources and targets. */
 bool link_check_rules(struct linker *linker, const struct rule_file *file);
+
+/* What its stream SQL, which is compiled, reads and writes. */
+bool link_check_programs(struct linker *linker, const struct rule_file *file,
+                         const struct ruleset_script *script);
+
+/* Whether a rule is stream SQL. */
+bool link_is_stream_rule(const struct linker *linker, const struct rule_info *info);
 
 #endif

@@ -7,37 +7,32 @@
  */
 #include "sink.h"
 
-#include "message.h"
-
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/protocol.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-/* The driver's way to append to the stream of its function: on the outbox's thread. */
+/* The driver's ways to append to the stream of its instance: on the outbox's thread. */
 static bool
 emit(const struct driver_env *env, unsigned hops, struct bytes topic, struct bytes payload,
      struct diag_list *diags)
 {
     struct sink *sink = env->emit_context;
-    const struct sink_context *context = sink->context;
-    char text[12];
-    int size = snprintf(text, sizeof text, "%u", hops + 1);
-    const struct message_property property = {BYTES(MESSAGE_HOPS_PROPERTY),
-                                              bytes_of(text, (size_t)size)};
-    const struct message_props props = {.user = &property, .user_count = 1};
-    struct buf encoded = {0};
-    message_props_encode(&props, &encoded);
-    struct record record = {.time_us = context->os->wall_us(context->os),
-                            .topic = topic,
-                            .props = buf_bytes(&encoded),
-                            .payload = payload};
-    bool appended = journal_append(sink->stream, &record, diags);
-    buf_fini(&encoded);
+    bool appended = stream_log_emit(sink->log, hops, topic, payload, diags);
     if (appended) {
-        context->wake(context->wake_context);
+        sink->context->wake(sink->context->wake_context);
+    }
+    return appended;
+}
+
+static bool
+append(const struct driver_env *env, const struct sink_record *record, struct diag_list *diags)
+{
+    struct sink *sink = env->emit_context;
+    bool appended = stream_log_append(sink->log, record, diags);
+    if (appended) {
+        sink->context->wake(sink->context->wake_context);
     }
     return appended;
 }
@@ -65,7 +60,11 @@ open_stream(struct sink *sink, struct diag_list *diags)
             .sync = JOURNAL_SYNC_INTERVAL,
             .position_least = context->stream_position(context->wake_context, sink->name),
     };
-    return journal_open(&sink->stream, &options, diags);
+    if (!stream_log_open(&sink->log, &options, diags)) {
+        return false;
+    }
+    sink->stream = stream_log_journal(sink->log);
+    return true;
 }
 
 static struct sink_setup *
@@ -98,6 +97,7 @@ set_env(struct sink *sink)
             .data_dir = setup->folder,
             .paths = &sink->context->paths,
             .emit = sink->stream == NULL ? NULL : emit,
+            .append = sink->stream == NULL ? NULL : append,
             .emit_context = sink,
     };
 }
@@ -169,7 +169,7 @@ sink_open(struct sink **out, const struct sink_context *context,
           const struct ruleset_relation *declared, const struct outbox_mark *mark,
           struct diag_list *diags)
 {
-    struct sink *sink = sink_new(context, declared->declared->name);
+    struct sink *sink = sink_new(context, relation_sink_name(declared->declared));
     bool opened = sink_prepare(sink, declared->declared, diags);
     if (opened) {
         adopt_declaration(sink, declared);
@@ -208,16 +208,23 @@ sink_is_current(const struct sink *sink, const struct ruleset_relation *declared
     return same;
 }
 
+static bool
+needs_stream(const struct rule_relation *declared)
+{
+    const struct driver *driver = driver_find(declared->connector);
+    return declared->kind == RULE_FUNCTION || (driver != NULL && driver->has_stream);
+}
+
 bool
 sink_prepare(struct sink *sink, const struct rule_relation *declared, struct diag_list *diags)
 {
-    return declared->kind != RULE_FUNCTION || sink->stream != NULL || open_stream(sink, diags);
+    return !needs_stream(declared) || sink->stream != NULL || open_stream(sink, diags);
 }
 
 void
 sink_reconfigure(struct sink *sink, const struct ruleset_relation *declared)
 {
-    check(declared->declared->kind != RULE_FUNCTION || sink->stream != NULL);
+    check(!needs_stream(declared->declared) || sink->stream != NULL);
     adopt_declaration(sink, declared);
     struct outbox_options options = outbox_options_of(sink);
     outbox_reconfigure(sink->outbox, &options);
@@ -254,7 +261,7 @@ sink_close(struct sink *sink, int grace_ms)
         return;
     }
     outbox_close(sink->outbox, grace_ms);
-    journal_close(sink->stream);
+    stream_log_close(sink->log);
     while (sink->setup != NULL) {
         struct sink_setup *older = sink->setup->older;
         setup_free(sink->setup);

@@ -15,6 +15,7 @@
 #include "outbox.h"
 #include "ruleset.h"
 #include "store/journal.h"
+#include "stream_log.h"
 
 struct engine;
 
@@ -51,7 +52,8 @@ struct sink {
     struct outbox *outbox;
     bool retired;
 
-    struct journal *stream;    /* functions only: what they emit; appended by the outbox's thread */
+    struct stream_log *log;    /* of functions: what they emit; of streams: their rows; or NULL */
+    struct journal *stream;    /* of `log`; appended by the outbox's thread */
     char *stream_dir;
 
     /* Engine thread only: numbering of the outputs of one input record. */

@@ -243,6 +243,57 @@ loader_add_rule(struct loader *loader, struct rule *rule, struct span name_span)
     loader->rules[loader->rule_count++] = *rule;
 }
 
+/* What all rules have in common. */
+static bool
+finish_rule(struct loader *loader, struct rule *rule, const struct statement *statement)
+{
+    struct rule_info *info = &rule->about->info;
+    const struct select *select = statement->select;
+    bool ok = set_error_target(loader, rule, &statement->options);
+    info->name = statement->name.size > 0 ? keep(loader, statement->name)
+                                          : loader_next_name(loader, '.');
+    info->options = keep_options(loader, &statement->options, NULL, &info->option_count);
+    info->text = bytes_slice(loader->file->text, statement->span.start, statement->span.end);
+    info->sql = bytes_slice(loader->file->text, select->span.start, select->span.end);
+    info->place = loader_place(loader, statement->span);
+    return ok;
+}
+
+static bool
+set_any_source(struct loader *loader, struct rule_info *info, const struct select *select)
+{
+    if (select->from == NULL) {
+        compiler_report(&loader->compiler, DIAG_ERROR, select->span, "a rule needs FROM");
+        compiler_hint(&loader->compiler, "FROM 'topic/filter'");
+        return false;
+    }
+    loader->compiler.source_alias = select->from->alias;
+    return loader_set_source(loader, info, select->from);
+}
+
+/* As topic SQL; of a bare source errors are kept aside, for it may be stream SQL. */
+static const struct query *
+compile_topic_query(struct loader *loader, struct rule_about *about, const struct select *select)
+{
+    if (about->info.source_kind == RULE_SOURCE_TOPIC) {
+        return compile_query(&loader->compiler, select);
+    }
+    struct compiler *compiler = &loader->compiler;
+    struct diag_list *deferred = &loader->file->deferred;
+    const struct compiler before = *compiler;
+    about->deferred_first = deferred->count;
+    compiler->diags = deferred;
+    compiler->diags_before = deferred->count;
+    compiler->errors_before = deferred->errors;
+    const struct query *query = compile_query(compiler, select);
+    about->deferred_count = deferred->count - about->deferred_first;
+    compiler->diags = before.diags;
+    compiler->diags_before = before.diags_before;
+    compiler->errors_before = before.errors_before;
+    compiler->muted = before.muted;
+    return query;
+}
+
 static void
 load_insert(struct loader *loader, const struct statement *statement)
 {
@@ -252,47 +303,96 @@ load_insert(struct loader *loader, const struct statement *statement)
     struct rule_info *info = &rule->about->info;
     compiler->variable_count = 0;
     compiler->source_alias = BYTES("");
-    bool ok = true;
-    if (select->from == NULL) {
-        compiler_report(compiler, DIAG_ERROR, select->span, "a rule needs FROM");
-        compiler_hint(&loader->compiler, "FROM 'topic/filter'");
-        ok = false;
-    } else {
-        compiler->source_alias = select->from->alias;
-        ok = loader_set_source(loader, info, select->from);
-    }
+    bool ok = set_any_source(loader, info, select);
     struct fields fields = fields_of(&loader->scratch, compiler->source_alias);
-    rule->query = compile_query(compiler, select);
+    rule->query = compile_topic_query(loader, rule->about, select);
     compiler->fields = &fields;
     ok = set_targets(loader, rule, statement->targets, statement->target_count) && ok;
     compiler->fields = NULL;
     fields_finish(&fields, select, &loader->file->arena, &compiler->lines, info);
-    ok = set_error_target(loader, rule, &statement->options) && ok;
-    info->name = statement->name.size > 0 ? keep(loader, statement->name)
-                                          : loader_next_name(loader, '.');
-    info->options = keep_options(loader, &statement->options, NULL, &info->option_count);
-    info->text = bytes_slice(loader->file->text, statement->span.start, statement->span.end);
-    info->sql = bytes_slice(loader->file->text, select->span.start, select->span.end);
-    info->place = loader_place(loader, statement->span);
-    if (ok && rule->query != NULL) {
+    ok = finish_rule(loader, rule, statement) && ok;
+    if (ok && (rule->query != NULL || info->source_kind == RULE_SOURCE_RELATION)) {
         loader_add_rule(loader, rule, statement->name_span);
+    }
+}
+
+/* ---- stream SQL: found here, compiled when the files are linked ---- */
+
+static void
+declare(struct loader *loader, const struct statement *statement, enum rule_declaration_kind kind,
+        struct bytes name)
+{
+    struct span span = statement->name.size > 0 ? statement->name_span : statement->span;
+    loader->declarations = mem_grow(loader->declarations, loader->declaration_count,
+                                    &loader->declaration_capacity, sizeof *loader->declarations);
+    loader->declarations[loader->declaration_count++] = (struct rule_declaration){
+            .name = keep(loader, name),
+            .text = bytes_slice(loader->file->text, statement->span.start, statement->span.end),
+            .place = loader_place(loader, span),
+            .kind = kind,
+    };
+}
+
+/* Whether it can be nothing but stream SQL. */
+static bool
+is_stream_query(const struct statement *statement)
+{
+    const struct select *select = statement->select;
+    const struct source *from = select->from;
+    return statement->dialect == DIALECT_STREAM && from != NULL &&
+           (from->kind != SOURCE_TABLE || from->name.count != 1 || from->join_count > 0 ||
+            from->match != NULL || select->group_by_count > 0 || select->stagger != NULL ||
+            select->named_over_count > 0 || statement->insert_column_count > 0);
+}
+
+static void
+load_stream_insert(struct loader *loader, const struct statement *statement)
+{
+    struct rule *rule = loader_new_rule(loader);
+    struct rule_info *info = &rule->about->info;
+    const struct source *from = statement->select->from;
+    loader->compiler.variable_count = 0;
+    info->source_kind = RULE_SOURCE_QUERY;
+    info->source = bytes_slice(loader->file->text, from->span.start, from->span.end);
+    info->source_place = loader_place(loader, from->span);
+    bool ok = set_targets(loader, rule, statement->targets, statement->target_count);
+    ok = finish_rule(loader, rule, statement) && ok;
+    if (ok) {
+        loader_add_rule(loader, rule, statement->name_span);
+    }
+}
+
+static void
+load_any_insert(struct loader *loader, const struct statement *statement)
+{
+    if (is_stream_query(statement)) {
+        load_stream_insert(loader, statement);
+    } else {
+        load_insert(loader, statement);
+    }
+    if (statement->dialect == DIALECT_STREAM && !statement->targets[0].topic) {
+        declare(loader, statement, RULE_DECLARES_PUMP, statement->targets[0].text);
     }
 }
 
 /* ---- relations ---- */
 
+/* Those that are stored: computed and metadata columns are made when a table is read. */
 static const struct rule_column *
-keep_columns(struct loader *loader, const struct statement *statement)
+keep_columns(struct loader *loader, const struct statement *statement, size_t *count)
 {
     struct rule_column *columns = arena_new_array(&loader->file->arena, struct rule_column,
                                                   statement->column_count);
+    *count = 0;
     for (size_t i = 0; i < statement->column_count; i++) {
         const struct column *column = &statement->columns[i];
-        columns[i] = (struct rule_column){
-                .name = keep(loader, column->name),
-                .type = keep(loader, column->type),
-                .place = loader_place(loader, column->span),
-        };
+        if (column->computed == NULL && !column->metadata) {
+            columns[(*count)++] = (struct rule_column){
+                    .name = keep(loader, column->name),
+                    .type = keep(loader, column->type),
+                    .place = loader_place(loader, column->span),
+            };
+        }
     }
     return columns;
 }
@@ -327,6 +427,24 @@ check_columns(struct loader *loader, const struct statement *statement)
 }
 
 static void
+add_relation(struct loader *loader, const struct statement *statement,
+             const struct rule_relation *relation)
+{
+    for (size_t i = 0; i < loader->relation_count; i++) {
+        if (bytes_equal(loader->relations[i].name, relation->name)) {
+            if (statement->if_not_exists) {
+                return;
+            }
+            compiler_report(&loader->compiler, DIAG_ERROR, statement->name_span,
+                            "'%.*s' is declared twice", BYTES_ARG(relation->name));
+        }
+    }
+    loader->relations = mem_grow(loader->relations, loader->relation_count,
+                                 &loader->relation_capacity, sizeof *loader->relations);
+    loader->relations[loader->relation_count++] = *relation;
+}
+
+static void
 load_relation(struct loader *loader, const struct statement *statement)
 {
     bool table = statement->kind == STATEMENT_CREATE_TABLE;
@@ -334,11 +452,10 @@ load_relation(struct loader *loader, const struct statement *statement)
             .kind = table ? RULE_TABLE : RULE_FUNCTION,
             .name = keep(loader, statement->name),
             .source = keep(loader, statement->source),
-            .columns = keep_columns(loader, statement),
-            .column_count = statement->column_count,
             .connector = table ? BYTES("") : BYTES("handler"),
             .place = loader_place(loader, statement->name_span),
     };
+    relation.columns = keep_columns(loader, statement, &relation.column_count);
     relation.options = keep_options(loader, &statement->options,
                                     table ? &relation.connector : NULL, &relation.option_count);
     if (relation.connector.size == 0) {
@@ -347,15 +464,25 @@ load_relation(struct loader *loader, const struct statement *statement)
         hint_connector(loader, &statement->options);
     }
     check_columns(loader, statement);
-    for (size_t i = 0; i < loader->relation_count; i++) {
-        if (bytes_equal(loader->relations[i].name, relation.name)) {
-            compiler_report(&loader->compiler, DIAG_ERROR, statement->name_span,
-                            "'%.*s' is declared twice", BYTES_ARG(relation.name));
-        }
-    }
-    loader->relations = mem_grow(loader->relations, loader->relation_count,
-                                 &loader->relation_capacity, sizeof *loader->relations);
-    loader->relations[loader->relation_count++] = relation;
+    declare(loader, statement, table ? RULE_DECLARES_TABLE : RULE_DECLARES_FUNCTION,
+            statement->name);
+    add_relation(loader, statement, &relation);
+}
+
+/* A stream of Kinesis Analytics is a durable stream of its name where no pump fills it, or where
+ * nobody reads it. */
+static void
+load_stream(struct loader *loader, const struct statement *statement)
+{
+    const struct rule_relation relation = {
+            .kind = RULE_TABLE,
+            .name = keep(loader, statement->name),
+            .connector = BYTES("stream"),
+            .place = loader_place(loader, statement->name_span),
+    };
+    check_columns(loader, statement);
+    declare(loader, statement, RULE_DECLARES_STREAM, statement->name);
+    add_relation(loader, statement, &relation);
 }
 
 /* ---- files ---- */
@@ -414,9 +541,13 @@ loader_finish(struct loader *loader, size_t errors_before, struct rule_file **ou
     file->relations = keep_array(file, loader->relations, loader->relation_count,
                                  sizeof *loader->relations);
     file->relation_count = loader->relation_count;
+    file->declarations = keep_array(file, loader->declarations, loader->declaration_count,
+                                    sizeof *loader->declarations);
+    file->declaration_count = loader->declaration_count;
     file->implied = keep_array(file, loader->implied, loader->implied_count,
                                sizeof *loader->implied);
     file->implied_count = loader->implied_count;
+    free(loader->declarations);
     free(loader->implied);
     free(loader->rules);
     free(loader->relations);
@@ -452,19 +583,20 @@ load_statement(struct loader *loader, const struct statement *statement)
 {
     switch (statement->kind) {
     case STATEMENT_INSERT:
-        load_insert(loader, statement);
+        load_any_insert(loader, statement);
         return;
     case STATEMENT_CREATE_TABLE:
     case STATEMENT_CREATE_FUNCTION:
         load_relation(loader, statement);
         return;
     case STATEMENT_CREATE_VIEW:
+        declare(loader, statement, RULE_DECLARES_VIEW, statement->name);
+        return;
     case STATEMENT_CREATE_STREAM:
-    case STATEMENT_SET:
-    case STATEMENT_SELECT:
-        compiler_report(&loader->compiler, DIAG_ERROR, statement->span,
-                        "stream SQL is not run by this version yet");
-        compiler_hint(&loader->compiler, "rules over topics are: SELECT ... FROM 'topic/filter'");
+        load_stream(loader, statement);
+        return;
+    case STATEMENT_SET: /* counts for the stream SQL behind it */
+    case STATEMENT_SELECT: /* the parser lets none stand alone */
         return;
     }
 }
@@ -501,6 +633,7 @@ void
 rule_file_free(struct rule_file *file)
 {
     if (file != NULL) {
+        diag_list_fini(&file->deferred);
         arena_fini(&file->arena);
         free(file);
     }

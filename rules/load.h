@@ -21,6 +21,7 @@ struct rule_about {
     struct rule_info info;
     uint64_t salt;
     const struct target_program *error_targets; /* one an error target */
+    size_t deferred_first, deferred_count; /* in rule_file.deferred */
 };
 
 /*
@@ -28,7 +29,7 @@ struct rule_about {
  * and what they point to is shared where it is equal (pool.h).
  */
 struct rule {
-    const struct query *query;
+    const struct query *query; /* NULL: it can only be stream SQL */
     const struct target_program *targets; /* one a target */
     struct rule_about *about;
     uint32_t target_count;
@@ -46,6 +47,8 @@ struct loader {
     struct map names; /* of the rules */
     struct rule_relation *relations;
     size_t relation_count, relation_capacity;
+    struct rule_declaration *declarations;
+    size_t declaration_count, declaration_capacity;
     struct rule_relation *implied;
     size_t implied_count, implied_capacity;
     size_t unnamed_count;

@@ -22,6 +22,20 @@ rule_info(const struct rule *rule)
 }
 
 bool
+rule_report_deferred(const struct rule_file *file, const struct rule *rule,
+                     struct diag_list *diags)
+{
+    const struct rule_about *about = rule->about;
+    struct diag_list part = file->deferred;
+    part.items += about->deferred_first;
+    part.count = about->deferred_count;
+    if (part.count > 0) {
+        diag_list_append(diags, &part);
+    }
+    return rule->query != NULL;
+}
+
+bool
 rule_message_is_json(struct rule_message *message, const char **reason)
 {
     const struct rule_payload *payload = run_payload(message);
@@ -139,18 +153,28 @@ refuse_array(enum rule_verdict verdict, struct rule_row *row)
     return verdict;
 }
 
-enum rule_verdict
-rule_run(const struct rule *rule, struct rule_message *message, struct rule_row *out)
+static struct run
+start_run(const struct rule *rule, struct rule_message *message, struct value *variables)
 {
-    struct value variables[VARIABLES_MAX];
-    struct run run = {
+    return (struct run){
             .message = message,
             .arena = message->arena,
             .variables = variables,
             .salt = &rule->about->salt,
             .version_2015 = rule->version_2015,
     };
+}
+
+enum rule_verdict
+rule_run(const struct rule *rule, struct rule_message *message, struct rule_row *out)
+{
+    struct value variables[VARIABLES_MAX];
+    struct run run = start_run(rule, message, variables);
     *out = (struct rule_row){0};
+    if (rule->query == NULL) {
+        out->reason = "it is stream SQL, which takes more than one message";
+        return RULE_FAILED;
+    }
     enum rule_verdict verdict = make_row(rule, &run, out);
     if (run.failure != NULL) { /* wherever it was: no target gets anything */
         *out = (struct rule_row){.reason = run.failure};
@@ -159,25 +183,38 @@ rule_run(const struct rule *rule, struct rule_message *message, struct rule_row 
     return rule->version_2015 ? refuse_array(verdict, out) : verdict;
 }
 
+/* Whatever a template failed at: nobody gets anything. */
+static void
+fail_outputs(const struct run *run, struct rule_row *row)
+{
+    for (size_t i = 0; i < row->output_count && run->failure != NULL; i++) {
+        struct rule_output *output = (struct rule_output *)(uintptr_t)&row->outputs[i];
+        output->failure = bytes_of_string(run->failure);
+    }
+}
+
+void
+rule_fill(const struct rule *rule, struct rule_message *message, struct rule_row *out)
+{
+    struct value variables[VARIABLES_MAX];
+    struct run run = start_run(rule, message, variables);
+    *out = (struct rule_row){.payload = message->payload, .payload_is_json = true};
+    fill_outputs(rule->targets, rule->target_count, &run, out);
+    fail_outputs(&run, out);
+}
+
 void
 rule_run_error(const struct rule *rule, struct rule_message *message,
                const struct rule_failure *failures, size_t failure_count, struct rule_row *out)
 {
     struct value variables[VARIABLES_MAX];
-    struct run run = {
-            .message = message,
-            .arena = message->arena,
-            .variables = variables,
-            .salt = &rule->about->salt,
-            .version_2015 = rule->version_2015,
-    };
+    struct run run = start_run(rule, message, variables);
     struct buf text = {.arena = message->arena};
     error_action_write(&text, rule->about->info.name, message, failures, failure_count);
     *out = (struct rule_row){.payload = buf_bytes(&text), .payload_is_json = true};
-    query_set_variables(rule->query, &run);
-    fill_outputs(rule->about->error_targets, rule->about->info.error_target_count, &run, out);
-    for (size_t i = 0; i < out->output_count && run.failure != NULL; i++) {
-        struct rule_output *output = (struct rule_output *)(uintptr_t)&out->outputs[i];
-        output->failure = bytes_of_string(run.failure);
+    if (rule->query != NULL) {
+        query_set_variables(rule->query, &run);
     }
+    fill_outputs(rule->about->error_targets, rule->about->info.error_target_count, &run, out);
+    fail_outputs(&run, out);
 }

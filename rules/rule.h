@@ -14,6 +14,8 @@
  *   CREATE FUNCTION name AS 'source.c' LANGUAGE C [WITH ('option' = 'value', ...)];
  *
  * Quoted = an MQTT topic; bare = a declared table or function, as target and as source.
+ * Queries over tables, CREATE VIEW, CREATE STREAM and SET are stream SQL: here they are only found
+ * and named, because they may need what other files declare; stream/stream.h compiles them.
  * A rule without a name of its own is named after its file: hot, hot.2, hot.3, ...
  */
 #ifndef HEADGATE_RULES_RULE_H
@@ -56,6 +58,23 @@ struct rule_relation {
     bool must_be_declared;   /* the action does not say enough: a function's code, a table's key */
 };
 
+/*
+ * What other statements may name, of this file or of others: tables, views, functions and streams
+ * of Kinesis Analytics, and the pumps that fill those.
+ */
+struct rule_declaration {
+    struct bytes name;
+    struct bytes text;       /* the statement, a view into the file's text */
+    struct diag_place place; /* of the name */
+    enum rule_declaration_kind {
+        RULE_DECLARES_TABLE,
+        RULE_DECLARES_FUNCTION,
+        RULE_DECLARES_VIEW,
+        RULE_DECLARES_STREAM,
+        RULE_DECLARES_PUMP, /* `name` is the stream's */
+    } kind;
+};
+
 enum rule_target_kind {
     RULE_TARGET_TOPIC,
     RULE_TARGET_RELATION,
@@ -83,6 +102,9 @@ struct rule_file {
     size_t implied_count;
     struct rule *const *rules;
     size_t rule_count;
+    const struct rule_declaration *declarations;
+    size_t declaration_count;
+    struct diag_list deferred; /* see rule_report_deferred() */
 };
 
 /*
@@ -136,7 +158,13 @@ const char *rule_function_name(size_t i);
 
 /* ---- what a rule is ---- */
 
-enum rule_source_kind { RULE_SOURCE_TOPIC, RULE_SOURCE_RELATION };
+enum rule_source_kind {
+    RULE_SOURCE_TOPIC,
+    /* One bare name: what a function emits, in topic SQL, or a table or view, in stream SQL. Which
+     * of them is known when the files are linked. */
+    RULE_SOURCE_RELATION,
+    RULE_SOURCE_QUERY, /* joins, windows, subqueries: stream SQL (stream/stream.h) */
+};
 
 /* Where a rule names a field. */
 enum rule_field_use {
@@ -206,6 +234,13 @@ struct rule_info {
 };
 
 const struct rule_info *rule_info(const struct rule *rule);
+
+/*
+ * Adds the errors that a rule with RULE_SOURCE_RELATION has as topic SQL: they count only when its
+ * source turns out to be a function. False: there are some, and the rule cannot be run.
+ */
+bool rule_report_deferred(const struct rule_file *file, const struct rule *rule,
+                          struct diag_list *diags) MUST_CHECK;
 
 /* ---- running ---- */
 
@@ -331,6 +366,12 @@ struct bytes rule_message_trace_id(const struct rule_message *message);
 
 enum rule_verdict rule_run(const struct rule *rule, struct rule_message *message,
                            struct rule_row *out);
+
+/*
+ * Fills the targets of a rule with a row that was made elsewhere, by stream SQL: the payload of
+ * `message`, which templates see. Outputs are as those of rule_run().
+ */
+void rule_fill(const struct rule *rule, struct rule_message *message, struct rule_row *out);
 
 /* One target that could not be served, as the error action tells it. */
 struct rule_failure {
