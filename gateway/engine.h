@@ -44,6 +44,7 @@ struct engine_options {
 struct engine_stats {
     uint64_t records;        /* processed since start */
     uint64_t gaps;           /* damaged stretches of a journal that were passed over */
+    uint64_t rules_not_found; /* messages to $aws/rules/NAME without such a rule */
     uint64_t checkpoints;
     uint64_t checkpoint_failures;
     int64_t checkpoint_us;   /* how long the last one took */

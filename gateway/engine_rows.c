@@ -362,7 +362,12 @@ run_addressed(struct run *run, struct bytes name)
         }
     } else if (rule != NULL) {
         run_rule(run, rule);
-    } else if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
+        return;
+    }
+    pthread_mutex_lock(&run->engine->lock);
+    run->engine->stats.rules_not_found++;
+    pthread_mutex_unlock(&run->engine->lock);
+    if (log_gate_open(gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
         log_warning("there is no rule '%.*s' for the message on '%.*s'; %llu more since the last "
                     "such line",
                     BYTES_ARG(name), BYTES_ARG(run->record->topic),

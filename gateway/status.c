@@ -110,6 +110,7 @@ add_engine(cJSON *root, struct gateway *gateway)
     add_count(engine, "records", stats.records);
     add_count(engine, "position", stats.position);
     add_count(engine, "gaps", stats.gaps);
+    add_count(engine, "rules_not_found", stats.rules_not_found);
     add_count(engine, "checkpoints", stats.checkpoints);
     add_count(engine, "checkpoint_failures", stats.checkpoint_failures);
     add_count(engine, "checkpoint_us", (uint64_t)stats.checkpoint_us);
@@ -290,6 +291,11 @@ print_ingest(const cJSON *root, struct buf *out)
     buf_printf(out, "\nmessages %" PRId64 " received, %" PRId64 " through the rules",
                number_of(ingest, "received"),
                number_of(cJSON_GetObjectItemCaseSensitive(root, "engine"), "records"));
+    int64_t not_found = number_of(cJSON_GetObjectItemCaseSensitive(root, "engine"),
+                                  "rules_not_found");
+    if (not_found > 0) {
+        buf_printf(out, ", %" PRId64 " to $aws/rules/ without such a rule", not_found);
+    }
     const cJSON *reason;
     cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(ingest, "dropped"))
     {

@@ -93,6 +93,8 @@ def test_a_rule_without_from_is_reached_by_its_name(broker, gateway):
         broker.publish('$aws/rules/nobody', '{"a": 2}')
         assert sorted(out.wait_for(2)) == [('hot', '{"temperature":61}'), ('out/x/y', '{"a":1}')]
         wait_until(lambda: "no rule 'nobody'" in gateway.output(), 'the log to tell')
+        assert gateway.status()['engine']['rules_not_found'] == 1
+        assert '1 to $aws/rules/ without such a rule' in gateway.run('status').stdout
         assert len(out.so_far()) == 2
 
 
