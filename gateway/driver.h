@@ -8,8 +8,9 @@
  *
  * Threads. Each instance of a sink has one thread of its own (the outbox's). open, write and close
  * are called on that thread and may block within the limits stated below; the core never waits
- * for them. Calls for one instance are never concurrent. describe, scan, lookup and health may be
- * called from other threads at the same time as write, and must bring their own protection.
+ * for them. Calls for one instance are never concurrent. describe, scan, lookup, call and
+ * health may be called from other threads at the same time as write, and must bring their own
+ * protection.
  *
  * Wrong in three kinds (base/diag.h): a broken contract asserts; an instance that cannot be opened
  * fails with a diag; a record that cannot be delivered gets a verdict. Nothing is dropped silently.
@@ -251,6 +252,15 @@ struct driver {
      */
     bool (*lookup)(void *instance, struct bytes key, struct arena *arena, struct bytes *item,
                    struct diag_list *diags);
+
+    /*
+     * FUNCTION. What it answers to one argument, JSON text, for rules that wait for the answer
+     * (aws_lambda). `*answer` is in the arena. Blocks for 2 s, and for another 2 s where a process
+     * has to be started first; a function that is late or crashes fails at once for the next 10 s.
+     * One thread at a time, which may be another than that of write. NULL: it is no function.
+     */
+    bool (*call)(void *instance, struct bytes argument, struct arena *arena, struct bytes *answer,
+                 struct diag_list *diags);
 
     /* Cheap and non-blocking; any thread. NULL: always OK. */
     void (*health)(void *instance, struct health *out);

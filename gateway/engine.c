@@ -471,6 +471,7 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     engine->recent = recent_new();
     host_init(&engine->host, options->os);
     engine->options.sources.lookup = engine_look_up;
+    engine->options.sources.call = engine_call;
     engine->options.sources.context = engine;
     host_set_sources(&engine->host, &engine->options.sources);
     engine_add_input(engine, INPUT_MESSAGES, "mqtt", options->source.dir);

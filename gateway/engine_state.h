@@ -103,6 +103,10 @@ struct engine {
 bool engine_look_up(void *context, struct bytes table, struct bytes key, struct arena *arena,
                     struct bytes *item, struct diag_list *diags);
 
+/* What a function answers: `call`. Blocks the engine, see call of driver.h. */
+bool engine_call(void *context, struct bytes function, struct bytes argument,
+                 struct arena *arena, struct bytes *answer, struct diag_list *diags);
+
 /* ---- engine.c ---- */
 
 struct input *engine_add_input(struct engine *engine, enum input_kind kind, const char *stream,

@@ -262,23 +262,44 @@ outbox_committed(struct outbox *outbox, const struct outbox_mark *mark, struct d
     return true;
 }
 
+/* Under the look-up's lock: whether the driver is open and offers the operation. */
+static bool
+can_ask(const struct outbox *outbox, bool offers, const char *lack, struct diag_list *diags)
+{
+    if (outbox->lookup_instance == NULL) {
+        diag_error(diags, DIAG_BUSY, "'%s' is not open", outbox->options.name);
+        return false;
+    }
+    if (!offers) {
+        diag_error(diags, DIAG_INVALID, "'%s' is a '%s', which %s", outbox->options.name,
+                   outbox->lookup_driver->name, lack);
+    }
+    return offers;
+}
+
 bool
 outbox_lookup(struct outbox *outbox, struct bytes key, struct arena *arena, struct bytes *item,
               struct diag_list *diags)
 {
     pthread_mutex_lock(&outbox->lookup_lock);
     const struct driver *driver = outbox->lookup_driver;
-    bool found = false;
-    if (outbox->lookup_instance == NULL) {
-        diag_error(diags, DIAG_BUSY, "'%s' is not open", outbox->options.name);
-    } else if (driver->lookup == NULL) {
-        diag_error(diags, DIAG_INVALID, "'%s' is a '%s', which has no keys", outbox->options.name,
-                   driver->name);
-    } else {
-        found = driver->lookup(outbox->lookup_instance, key, arena, item, diags);
-    }
+    bool found = can_ask(outbox, driver != NULL && driver->lookup != NULL, "has no keys", diags) &&
+                 driver->lookup(outbox->lookup_instance, key, arena, item, diags);
     pthread_mutex_unlock(&outbox->lookup_lock);
     return found;
+}
+
+bool
+outbox_call(struct outbox *outbox, struct bytes argument, struct arena *arena,
+            struct bytes *answer, struct diag_list *diags)
+{
+    pthread_mutex_lock(&outbox->lookup_lock);
+    const struct driver *driver = outbox->lookup_driver;
+    bool answered =
+            can_ask(outbox, driver != NULL && driver->call != NULL, "is no function", diags) &&
+            driver->call(outbox->lookup_instance, argument, arena, answer, diags);
+    pthread_mutex_unlock(&outbox->lookup_lock);
+    return answered;
 }
 
 void

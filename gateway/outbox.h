@@ -137,6 +137,13 @@ bool outbox_committed(struct outbox *outbox, const struct outbox_mark *mark,
 bool outbox_is_drained(struct outbox *outbox);
 
 /*
+ * What the sink's function answers to one argument, see call of driver.h. One thread, which waits as
+ * long as the driver says. Fails as outbox_lookup() does.
+ */
+bool outbox_call(struct outbox *outbox, struct bytes argument, struct arena *arena,
+                 struct bytes *answer, struct diag_list *diags) MUST_CHECK;
+
+/*
  * One item of the sink's table by its key, see lookup of driver.h. Any thread, until outbox_close();
  * waits at most for another look-up. Fails with DIAG_BUSY while the driver is not open (starting,
  * changing its options, stopped), and with DIAG_INVALID when the driver has no keys.

@@ -30,7 +30,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "build.h"
-#include "runner.h"
+#include "caller.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -65,6 +65,7 @@ struct handler_sink {
     const struct driver_env *env;
     struct handler_source source;
     struct runner *runner;
+    struct caller *caller; /* for rules that wait for an answer */
     struct buf object; /* path of the one that is loaded */
     uint64_t stamp;
     int64_t checked_us;
@@ -112,14 +113,16 @@ handler_close(void *instance)
 {
     struct handler_sink *sink = instance;
     runner_free(sink->runner);
+    caller_free(sink->caller);
     free(sink->tried);
     buf_fini(&sink->object);
     buf_fini(&sink->call);
     free(sink);
 }
 
-static struct runner *
-make_runner(const struct driver_env *env, const struct handler_options *options)
+static void
+make_runners(struct handler_sink *sink, const struct driver_env *env,
+             const struct handler_options *options)
 {
     struct buf lines = {0};
     struct runner_settings settings = {.executable = env->paths->executable, .name = env->name,
@@ -127,9 +130,9 @@ make_runner(const struct driver_env *env, const struct handler_options *options)
                                                                         &lines),
                                        .memory_bytes = (uint64_t)options->memory_bytes,
                                        .timeout_ms = options->timeout_ms};
-    struct runner *runner = runner_new(&settings);
+    sink->runner = runner_new(&settings);
+    sink->caller = caller_new(env->os, &settings);
     buf_fini(&lines);
-    return runner;
 }
 
 /* Builds the source and loads the object where it is another one than before. */
@@ -143,6 +146,7 @@ refresh(struct handler_sink *sink, struct diag_list *diags)
     if (changed && (good = runner_load(sink->runner, buf_string(&object), diags))) {
         buf_clear(&sink->object);
         buf_append(&sink->object, buf_bytes(&object));
+        caller_set_object(sink->caller, buf_string(&object));
     }
     buf_fini(&object);
     return good;
@@ -159,7 +163,7 @@ handler_open(void **out_instance, const struct driver_env *env, const void *opti
                                            .handlers_dir = env->paths->handlers_dir,
                                            .name = declaration->source,
                                            .libraries = sink->options->libraries};
-    sink->runner = make_runner(env, options);
+    make_runners(sink, env, options);
     sink->chunk = (size_t)sink->options->batch;
     sink->checked_us = env->os->mono_us(env->os);
     if (!refresh(sink, diags)) {
@@ -480,6 +484,14 @@ handler_write(void *instance, struct batch *batch)
     }
 }
 
+static bool
+handler_call(void *instance, struct bytes argument, struct arena *arena, struct bytes *answer,
+             struct diag_list *diags)
+{
+    struct handler_sink *sink = instance;
+    return caller_call(sink->caller, argument, arena, answer, diags);
+}
+
 static void
 handler_health(void *instance, struct health *out)
 {
@@ -526,5 +538,6 @@ const struct driver driver_handler = {
         .open = handler_open,
         .close = handler_close,
         .write = handler_write,
+        .call = handler_call,
         .health = handler_health,
 };

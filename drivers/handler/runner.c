@@ -213,9 +213,10 @@ greet(struct runner *runner, struct worker_child *worker, const char *object,
     struct diag_list wire_diags = {0};
     struct frame frame = {0};
     worker_setup_encode(&body, &setup);
-    bool answered = frame_send(worker->child.fd, WORKER_SETUP, buf_bytes(&body), READY_TIMEOUT_MS,
+    int ready_ms = runner->settings.ready_ms > 0 ? runner->settings.ready_ms : READY_TIMEOUT_MS;
+    bool answered = frame_send(worker->child.fd, WORKER_SETUP, buf_bytes(&body), ready_ms,
                                &wire_diags) &&
-                    frame_receive(worker->child.fd, &runner->buffer, &frame, READY_TIMEOUT_MS,
+                    frame_receive(worker->child.fd, &runner->buffer, &frame, ready_ms,
                                   &wire_diags);
     bool ready = answered && frame.type == WORKER_READY && frame.body.size == 1;
     if (ready) {
@@ -225,7 +226,7 @@ greet(struct runner *runner, struct worker_child *worker, const char *object,
                    runner->settings.name, BYTES_ARG(bytes_slice(frame.body, 0, 1000)));
     } else if (!answered && wire_diags.items[0].class == DIAG_TIMEOUT) {
         diag_error(diags, DIAG_INVALID, "handler '%s' is not loaded after %d s",
-                   runner->settings.name, READY_TIMEOUT_MS / 1000);
+                   runner->settings.name, ready_ms / 1000);
     } else {
         struct bytes reason = bury(runner, worker, &arena);
         diag_error(diags, DIAG_INVALID, "handler '%s' ended while it was loaded: %.*s",

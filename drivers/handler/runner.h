@@ -17,6 +17,7 @@ struct runner_settings {
     struct bytes environment; /* "NAME=value" lines; copied */
     uint64_t memory_bytes;
     int64_t timeout_ms; /* of one call */
+    int ready_ms;       /* until the object is loaded; 0: 5 s */
 };
 
 struct runner *runner_new(const struct runner_settings *settings);

@@ -128,3 +128,57 @@ def test_try_shows_no_secret(tmp_path):
                            "get_secret('key', 'SecretString', 'role') = '(secret)'",
                            {'topic': 'a', 'payload': {}}, settings=[f'secrets_dir={tmp_path}'])
     assert rows == [{'x': True}] and 's3cr3t' not in done.stdout + done.stderr
+
+
+DOUBLE = """\
+#include <headgate/handler.h>
+#include <stdio.h>
+#include <string.h>
+
+int
+handle(struct headgate_context *context, const struct headgate_record *records, size_t count)
+{
+    int x = 0;
+    char answer[64];
+    if (strstr(records[0].payload, "hang") != NULL) {
+        for (;;) {
+        }
+    }
+    sscanf(records[0].payload, "{\\"x\\":%d}", &x);
+    snprintf(answer, sizeof answer, "{\\"twice\\": %d}", 2 * x);
+    if (x != 13) {
+        headgate_emit(context, "answer", answer, strlen(answer));
+    }
+    return x == 99;
+}
+"""
+
+CALLING = """\
+CREATE FUNCTION double AS 'double.c' LANGUAGE C;
+INSERT INTO 'out' SELECT aws_lambda('arn:aws:lambda:r:1:function:double', *).twice AS v FROM 'in';
+INSERT INTO 'ml' SELECT machinelearning_predict('double', 'role', {'x': x}).twice AS v FROM 'in';
+"""
+
+
+def test_rules_call_handlers_and_wait_a_little(tmp_path, broker):
+    with Gateway(tmp_path, broker) as gateway:
+        (gateway.handlers / 'double.c').write_text(DOUBLE)
+        gateway.write_rule('calling', CALLING)
+        gateway.start()
+        wait_until(lambda: gateway.sink('double')['state'] == 'ready', 'the handler to be compiled')
+        with Subscription(broker, 'out', 'ml') as out:
+            broker.publish('in', '{"x":21}')
+            assert sorted(out.wait_for(2)) == [('ml', '{"v":42}'), ('out', '{"v":42}')]
+            for payload, reason in (('{"x":13}', "handler 'double': it emitted no answer"),
+                                    ('{"x":99}', "handler 'double': it returned 1")):
+                broker.publish('in', payload)
+                wait_until(lambda r=reason: r in gateway.output() or gateway.rule('calling')['failed'],
+                           reason)
+            wait_until(lambda: gateway.rule('calling')['failed'] == 2, 'two failures')
+            broker.publish('in', '{"x":21}')
+            assert len(out.wait_for(4)) == 4
+            broker.publish('in', '{"hang":1}')
+            broker.publish('in', '{"x":22}')  # at rest: it fails at once
+            wait_until(lambda: gateway.rule('calling')['failed'] == 4, 'the engine to go on')
+            assert 'at rest for another' in gateway.run('why', 'calling').stdout
+        assert gateway.sink('double')['delivered'] == 0  # calls are no records of its sink

@@ -484,6 +484,13 @@ a_lookup_is_answered_while_the_driver_is_open(void **state)
     assert_int_equal(class, DIAG_BUSY);
     outbox_reconfigure(bench->outbox, &bench->options);
     WAIT_UNTIL(look_up(bench->outbox, &class));
+    struct arena arena = {0};
+    struct diag_list diags = {0};
+    struct bytes answer;
+    assert_false(outbox_call(bench->outbox, BYTES("1"), &arena, &answer, &diags));
+    assert_true(bytes_ends_with(diags.items[0].message, BYTES("which is no function")));
+    diag_list_fini(&diags);
+    arena_fini(&arena);
 
     struct driver keyless = *bench->options.driver;
     keyless.lookup = NULL;
