@@ -43,24 +43,19 @@ print_json(const struct diag_list *diags)
 }
 
 static void
-append_count(struct buf *out, const char *before, size_t count, const char *thing)
-{
-    buf_printf(out, "%s%zu %s%s", before, count, thing, count == 1 ? "" : "s");
-}
-
-static void
 print_summary(const char *path, const struct ruleset *ruleset, const struct ruleset_report *report,
               const struct diag_list *diags)
 {
     struct buf out = {0};
-    append_count(&out, "", report->files, "file");
-    append_count(&out, ", ", ruleset->rule_count, "rule");
-    append_count(&out, ", ", ruleset->relation_count, "table");
-    append_count(&out, "; ", diags->errors, "error");
+    ruleset_report_contents(report, ruleset, &out);
+    buf_append_string(&out, "; ");
+    buf_append_count(&out, diags->errors, "error");
     if (report->broken > 0) {
-        append_count(&out, " in ", report->broken, "file");
+        buf_append_string(&out, " in ");
+        buf_append_count(&out, report->broken, "file");
     }
-    append_count(&out, ", ", diags->count - diags->errors, "warning");
+    buf_append_string(&out, ", ");
+    buf_append_count(&out, diags->count - diags->errors, "warning");
     printf("%s: %s\n", path, buf_string(&out));
     buf_fini(&out);
 }

@@ -93,6 +93,10 @@ find_queryable(struct asking *asking)
 static bool
 ask(struct asking *asking, const char *sql, int64_t now_ns, bool json, struct diag_list *diags)
 {
+    struct buf whence = {0};
+    buf_printf(&whence, "the rule files in %s declare ", asking->config->rules_dir);
+    buf_append_count(&whence, asking->table_count, "table");
+    buf_append_string(&whence, " that can be queried; --set rules_dir=FOLDER asks another folder");
     struct query_request request = {
             .name = BYTES("query"),
             .sql = bytes_of_string(sql),
@@ -103,9 +107,12 @@ ask(struct asking *asking, const char *sql, int64_t now_ns, bool json, struct di
             .find_table = find_table,
             .table_count = asking->table_count,
             .table_name_at = table_name_at,
+            .whence = buf_string(&whence),
     };
     struct query_result result;
-    if (!query_execute(&request, &result, diags)) {
+    bool answered = query_execute(&request, &result, diags);
+    buf_fini(&whence);
+    if (!answered) {
         return false;
     }
     struct buf out = {0};

@@ -243,9 +243,11 @@ load_rules(struct gateway *gateway)
     subscribe(gateway);
     ruleset_free(old);
     engine_each_absent_sink(gateway->engine, warn_of_absent_sink, NULL);
-    log_notice("%zu rules and %zu tables from %zu files in %s, %zu changed, %lld ms",
-               ruleset->rule_count, ruleset->relation_count, report.files,
-               gateway->config->rules_dir, report.changed, (long long)(mono_ms() - began_ms));
+    struct buf summary = {0};
+    ruleset_report_contents(&report, ruleset, &summary);
+    log_notice("%s: %s; %zu changed, %lld ms", gateway->config->rules_dir, buf_string(&summary),
+               report.changed, (long long)(mono_ms() - began_ms));
+    buf_fini(&summary);
     return true;
 }
 

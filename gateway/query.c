@@ -127,6 +127,7 @@ plan(struct run *run, struct diag_list *diags)
             .name_context = request->context,
             .name_count = request->table_count,
             .name_at = request->table_name_at,
+            .whence = request->whence,
     };
     return query_plan(&run->plan, &source, &catalogue, &run->arena, diags);
 }

@@ -39,6 +39,7 @@ struct query_request {
     /* The names of all tables, for "did you mean". */
     size_t table_count;
     const char *(*table_name_at)(const void *context, size_t i);
+    const char *whence; /* the hint when no name is near: where tables come from; or NULL */
 };
 
 struct query_result {

@@ -701,6 +701,17 @@ ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
 }
 
 void
+ruleset_report_contents(const struct ruleset_report *report, const struct ruleset *ruleset,
+                        struct buf *out)
+{
+    buf_append_count(out, report->files, "file");
+    buf_append_string(out, ", ");
+    buf_append_count(out, ruleset->rule_count, "rule");
+    buf_append_string(out, ", ");
+    buf_append_count(out, ruleset->relation_count, "table");
+}
+
+void
 ruleset_free(struct ruleset *ruleset)
 {
     if (ruleset == NULL) {

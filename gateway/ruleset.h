@@ -140,6 +140,10 @@ bool ruleset_parse_file(struct rule_file **out, const char *path, struct bytes t
 bool ruleset_load_text(struct ruleset **out, struct bytes name, struct bytes text,
                        struct diag_list *diags) MUST_CHECK;
 
+/* Appends "3 files, 4 rules, 1 table". */
+void ruleset_report_contents(const struct ruleset_report *report, const struct ruleset *ruleset,
+                             struct buf *out);
+
 void ruleset_free(struct ruleset *ruleset);
 
 /* Keeps the memory of a file's declarations beyond its generation. Main thread only. */

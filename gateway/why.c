@@ -396,12 +396,6 @@ why_next(const struct why_document *document, uint32_t array, uint32_t element)
     return next < document->json.nodes[array].next ? next : 0;
 }
 
-void
-why_things(struct buf *out, uint64_t count, const char *thing)
-{
-    buf_printf(out, "%" PRIu64 " %s%s", count, thing, count == 1 ? "" : "s");
-}
-
 bool
 why_is_known(struct bytes document)
 {

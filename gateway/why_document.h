@@ -42,9 +42,6 @@ uint32_t why_next(const struct why_document *document, uint32_t array, uint32_t 
 /* An object that is a member; 0: none (which is the document itself for other functions). */
 uint32_t why_object(const struct why_document *document, uint32_t object, const char *name);
 
-/* "1 message", "2 messages". */
-void why_things(struct buf *out, uint64_t count, const char *thing);
-
 /* ---- why_print.c ---- */
 
 /* Replaces control characters behind `start`: they could move the cursor or forge lines. */

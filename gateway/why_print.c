@@ -80,11 +80,11 @@ print_conjunct(struct why_document *document, uint32_t conjunct, struct buf *out
     }
     if (no > 0) {
         buf_append_string(out, "false ");
-        why_things(out, no, "time");
+        buf_append_count(out, no, "time");
     }
     if (undefined > 0) {
         buf_append_string(out, no > 0 ? ", Undefined " : "Undefined ");
-        why_things(out, undefined, "time");
+        buf_append_count(out, undefined, "time");
     }
     if (last.size > 0) {
         buf_printf(out, "; last %.*s", BYTES_ARG(last));
@@ -103,8 +103,11 @@ print_messages(struct why_document *document, struct buf *out)
     buf_printf(out, "\n  %12" PRIu64 "  message%s matched the filter", messages,
                messages == 1 ? "" : "s");
     if (not_json > 0) {
-        buf_printf(out, ", %" PRIu64 " of them not JSON (%.*s)", not_json,
-                   BYTES_ARG(why_text(document, 0, "not_json_reason")));
+        struct bytes reason = why_text(document, 0, "not_json_reason");
+        buf_printf(out, ", %" PRIu64 " of them not JSON", not_json);
+        if (reason.size > 0) { /* an edit of the rule forgets it, and keeps the counts */
+            buf_printf(out, " (%.*s)", BYTES_ARG(reason));
+        }
     }
     buf_append_char(out, '\n');
     if (messages == 0) {
@@ -193,7 +196,7 @@ print_fields(struct why_document *document, struct buf *out)
     uint64_t omitted = why_count(document, 0, "fields_omitted");
     if (omitted > 0) {
         buf_append_string(out, "    and ");
-        why_things(out, omitted, "field");
+        buf_append_count(out, omitted, "field");
         buf_append_string(out, " more that nobody looked for\n");
     }
 }
@@ -244,7 +247,7 @@ print_near(struct why_document *document, uint32_t object, const char *title, st
     buf_printf(out, "\n  %s\n", title);
     for (uint32_t topic = first; topic != 0; topic = why_next(document, array, topic)) {
         buf_printf(out, "    %.*s  ", BYTES_ARG(why_text(document, topic, "topic")));
-        why_things(out, why_count(document, topic, "messages"), "message");
+        buf_append_count(out, why_count(document, topic, "messages"), "message");
         buf_printf(out, ", last %" PRIu64 " s ago: %.*s\n",
                    why_count(document, topic, "seconds_ago"),
                    BYTES_ARG(why_text(document, topic, "why")));
@@ -259,9 +262,9 @@ print_heard(struct why_document *document, struct buf *out)
         return;
     }
     buf_append_string(out, "\n  heard on all topics in ");
-    why_things(out, why_count(document, heard, "seconds"), "second");
+    buf_append_count(out, why_count(document, heard, "seconds"), "second");
     buf_append_string(out, ": ");
-    why_things(out, why_count(document, heard, "messages"), "message");
+    buf_append_count(out, why_count(document, heard, "messages"), "message");
     buf_printf(out, ", %" PRIu64 " of them on topics that the filter matches\n",
                why_count(document, heard, "matching"));
     print_near(document, heard, "heard, and nearly matching", out);

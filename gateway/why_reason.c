@@ -45,13 +45,13 @@ explain_silence(struct why_document *document, struct buf *out)
     buf_append_string(out, " matches");
     if (near != 0) {
         buf_append_string(out, "; ");
-        why_things(out, why_count(document, near, "messages"), "message");
+        buf_append_count(out, why_count(document, near, "messages"), "message");
         buf_append_string(out, " came on ");
         quote(out, why_text(document, near, "topic"));
         buf_printf(out, ": %.*s", BYTES_ARG(why_text(document, near, "why")));
     } else if (heard != 0 && why_count(document, heard, "matching") > 0) {
         buf_append_string(out, ", although ");
-        why_things(out, why_count(document, heard, "matching"), "message");
+        buf_append_count(out, why_count(document, heard, "matching"), "message");
         buf_append_string(out, " on such topics could be heard just now: the gateway's own "
                                "subscription does not deliver");
     } else if (heard != 0 && why_count(document, heard, "messages") == 0) {
@@ -119,7 +119,7 @@ tell_missing(struct why_document *document, uint32_t field, struct buf *out)
         if (count == 1) {
             buf_append_string(out, "once");
         } else {
-            why_things(out, count, "time");
+            buf_append_count(out, count, "time");
         }
     }
 }
@@ -238,10 +238,19 @@ tell_condition(struct why_document *document, uint32_t conjunct, struct buf *out
         buf_printf(out, "%" PRIu64 " of ", count);
     }
     if (messages != 1 || count != messages) {
-        why_things(out, messages, "message");
+        buf_append_count(out, messages, "message");
     }
     if (last.size > 0) {
         buf_printf(out, "; the last had %.*s", BYTES_ARG(last));
+    }
+}
+
+/* ": cause", or nothing when an edit of the rule forgot it. */
+static void
+tell_cause(struct bytes cause, struct buf *out)
+{
+    if (cause.size > 0) {
+        buf_printf(out, ": %.*s", BYTES_ARG(cause));
     }
 }
 
@@ -256,15 +265,15 @@ tell_blame(struct why_document *document, const struct blame *most, struct buf *
         return;
     case BLAME_JSON:
         buf_printf(out, "the payload of %" PRIu64 " of ", most->count);
-        why_things(out, messages, "message");
-        buf_printf(out, " is not JSON: %.*s",
-                   BYTES_ARG(why_text(document, 0, "not_json_reason")));
+        buf_append_count(out, messages, "message");
+        buf_append_string(out, " is not JSON");
+        tell_cause(why_text(document, 0, "not_json_reason"), out);
         return;
     case BLAME_FAILURE:
         buf_append_string(out, "the rule failed for ");
         buf_printf(out, "%" PRIu64 " of ", most->count);
-        why_things(out, messages, "message");
-        buf_printf(out, ": %.*s", BYTES_ARG(why_text(document, 0, "failure")));
+        buf_append_count(out, messages, "message");
+        tell_cause(why_text(document, 0, "failure"), out);
         return;
     case BLAME_NOTHING: {
         uint32_t array;
@@ -276,7 +285,7 @@ tell_blame(struct why_document *document, const struct blame *most, struct buf *
             }
         }
         buf_append_string(out, "SELECT VALUE was Undefined for ");
-        why_things(out, most->count, "message");
+        buf_append_count(out, most->count, "message");
         return;
     }
     case BLAME_CONDITION:
@@ -324,9 +333,9 @@ explain_rows(struct why_document *document, struct buf *out)
     uint64_t messages = why_count(document, 0, "messages");
     uint64_t matched = why_count(document, 0, "matched");
     uint32_t target = find_stuck_target(document), item = find_missing_item(document);
-    why_things(out, matched, "row");
+    buf_append_count(out, matched, "row");
     buf_append_string(out, " came out of ");
-    why_things(out, messages, "message");
+    buf_append_count(out, messages, "message");
     if (target != 0) {
         bool rejects = why_count(document, target, "queued") == 0;
         buf_append_string(out, ", but ");
@@ -335,7 +344,7 @@ explain_rows(struct why_document *document, struct buf *out)
                    BYTES_ARG(why_text(document, target, "last_error")));
         if (!rejects) {
             buf_append_string(out, " (");
-            why_things(out, why_count(document, target, "queued"), "record");
+            buf_append_count(out, why_count(document, target, "queued"), "record");
             buf_append_string(out, " waiting)");
         }
     } else if (item != 0) {

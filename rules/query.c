@@ -68,6 +68,8 @@ plan_table(struct planner *planner, const struct source *source, struct relation
                                         planner->catalogue->name_context);
         if (near != NULL) {
             diag_hint(planner->diags, "did you mean '%s'?", near);
+        } else if (planner->catalogue->whence != NULL) {
+            diag_hint(planner->diags, "%s", planner->catalogue->whence);
         }
         return false;
     }

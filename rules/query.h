@@ -78,6 +78,7 @@ struct query_catalogue {
     const void *name_context;
     size_t name_count;
     const char *(*name_at)(const void *name_context, size_t i);
+    const char *whence; /* the hint when no name is near: where tables come from; or NULL */
 };
 
 struct query_source {

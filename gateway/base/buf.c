@@ -113,6 +113,12 @@ buf_printf(struct buf *buf, const char *format, ...)
     va_end(args);
 }
 
+void
+buf_append_count(struct buf *buf, uint64_t count, const char *thing)
+{
+    buf_printf(buf, "%" PRIu64 " %s%s", count, thing, count == 1 ? "" : "s");
+}
+
 const char *
 buf_string(struct buf *buf)
 {

@@ -49,6 +49,9 @@ buf_bytes(const struct buf *buf)
     return bytes_of(buf->data, buf->size);
 }
 
+/* "1 file", "2 files", "0 files". */
+void buf_append_count(struct buf *buf, uint64_t count, const char *thing);
+
 /* NUL-terminates (the NUL is not counted in `size`) and returns the text, "" when empty. */
 const char *buf_string(struct buf *buf);
 

@@ -88,3 +88,10 @@ def test_items_survive_the_gateway(broker, gateway):
     wait_until(lambda: count(gateway) == published + 1, 'the item behind what is replayed')
     assert gateway.query("SELECT * FROM metered WHERE \"SensorID-Period\" <> '51246501#2022-02'"
                          ) == before
+
+
+def test_a_query_of_an_unknown_table_says_where_tables_come_from(gateway):
+    done = gateway.run('query', 'SELECT * FROM something', check=False)
+    assert done.returncode == 1
+    assert "unknown table 'something'" in done.stderr
+    assert f'the rule files in {gateway.rules} declare 1 table that can be queried' in done.stderr

@@ -78,6 +78,11 @@ def test_payloads_that_are_not_json(broker, gateway):
     hold(gateway, 'hot', 1)
     assert reason(gateway, 'hot').startswith(
         'Nothing came out because the payload of 1 of 1 message is not JSON: ')
+    gateway.write_rule('hot', "INSERT INTO 'alerts' SELECT sensor_id FROM 'sensors/+/data'\n"
+                              "WHERE temperature > 50;")
+    wait_until(lambda: 'temperature > 50' in gateway.run('why', '--json', 'hot').stdout, 'the edit')
+    assert reason(gateway, 'hot') == (
+        'Nothing came out because the payload of 1 of 1 message is not JSON.')
 
 
 def test_a_topic_that_nearly_matches(broker, gateway):
