@@ -237,6 +237,7 @@ plan_outside(struct planner *planner, const struct relation_entry *entry)
     const struct statement *statement = entry->statement;
     struct stream_source_plan *plan = arena_new(planner->compiler.arena,
                                                 struct stream_source_plan);
+    plan_mean_table(planner, statement);
     plan->op.class = &stream_source_class;
     plan->table = entry->table->name;
     plan->index = planner->source_count;

@@ -8,6 +8,7 @@
  *   plan_over.c    OVER: frames, LAG, ROW_NUMBER
  *   plan_match.c   MATCH_RECOGNIZE
  *   plan_join.c    interval joins
+ *   meaning.c      what a state means, so that an edit may keep it
  *
  * Operators are made from the sources on, each behind its inputs.
  */
@@ -50,6 +51,7 @@ struct planner {
     const struct stream_table *source_tables[OPS_MAX];
     size_t source_count;
     unsigned nesting;
+    uint64_t meaning; /* of what is planned so far: meaning.c */
     enum stream_time_format format; /* of the first source */
     const struct statement *scope;  /* the table whose keys have watermarks; NULL: none */
 };
@@ -110,6 +112,11 @@ const struct stream_op_plan *plan_assign(struct planner *planner, struct span sp
                                          const struct stream_op_plan *query,
                                          const struct relation_entry *entry,
                                          const struct statement *insert);
+
+/* meaning.c: each adds to planner->meaning. */
+void plan_mean_query(struct planner *planner, const struct select *select);
+void plan_mean_table(struct planner *planner, const struct statement *table);
+void plan_mean_layout(struct planner *planner);
 
 /* plan_group.c */
 bool plan_has_aggregates(const struct select *select);

@@ -359,8 +359,12 @@ plan_query(struct planner *planner, const struct select *select)
         return stream_fail(&planner->compiler, select->span,
                            "queries and views are nested deeper than %d", SELECT_NESTING_MAX);
     }
+    bool is_possible = refuse_clauses(planner, select);
+    if (is_possible) {
+        plan_mean_query(planner, select);
+    }
     planner->nesting++;
-    if (refuse_clauses(planner, select) && plan_source(planner, select->from, &from) &&
+    if (is_possible && plan_source(planner, select->from, &from) &&
         (select->from->join_count == 0 || plan_joins(planner, select->from, &from))) {
         bool grouped = select->group_by_count > 0 || select->stagger != NULL ||
                        plan_has_aggregates(select) || select->having != NULL;

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { SAVE_VERSION = 1 };
+enum { SAVE_VERSION = 2 };
 
 void
 stream_push(struct stream_op *op, struct stream_run *run, const struct stream_value *row)
@@ -354,9 +354,17 @@ stream_run_watermark(const struct stream_run *run)
 /* ---- snapshots ----
  *
  * u8 version | u64 fingerprint of the program | u64 sequence | u64 now | u64 bytes of
- * state | for each operator: its
- * three watermarks, which inputs are silent, and its own bytes, counted | the runs of keys.
+ * state | for each operator that has a state: its three watermarks, which inputs are silent, and
+ * its own bytes, counted | the runs of keys.
+ *
+ * Operators without a state are as their inputs are, so that an edit may add or take some.
  */
+
+static bool
+has_state(const struct stream_op *op)
+{
+    return op->plan->class->save != NULL || op->plan->input_count > 1;
+}
 
 void
 stream_run_save(const struct stream_run *run, struct buf *out)
@@ -369,6 +377,9 @@ stream_run_save(const struct stream_run *run, struct buf *out)
     wire_put_u64(out, run->state_bytes);
     for (size_t i = 0; i < run->op_count; i++) {
         const struct stream_op *op = run->ops[i];
+        if (!has_state(op)) {
+            continue;
+        }
         wire_put_u64(out, (uint64_t)op->watermark_ms);
         wire_put_u64(out, (uint64_t)op->port_watermarks_ms[0]);
         wire_put_u64(out, (uint64_t)op->port_watermarks_ms[1]);
@@ -383,6 +394,33 @@ stream_run_save(const struct stream_run *run, struct buf *out)
     buf_fini(&state);
 }
 
+static bool
+load_op(struct stream_op *op, struct wire_reader *reader)
+{
+    op->watermark_ms = (int64_t)wire_get_u64(reader);
+    op->port_watermarks_ms[0] = (int64_t)wire_get_u64(reader);
+    op->port_watermarks_ms[1] = (int64_t)wire_get_u64(reader);
+    uint8_t idle = wire_get_u8(reader);
+    op->is_port_idle[0] = (idle & 1) != 0;
+    op->is_port_idle[1] = (idle & 2) != 0;
+    struct wire_reader state = wire_reader(wire_get_bytes(reader));
+    return !reader->failed &&
+           (op->plan->class->load == NULL || op->plan->class->load(op, &state));
+}
+
+/* An operator without a state: its input's. */
+static void
+inherit(struct stream_run *run, struct stream_op *op)
+{
+    for (size_t i = 0; i < run->op_count; i++) {
+        if (run->ops[i]->plan == op->plan->inputs[0]) {
+            op->watermark_ms = run->ops[i]->watermark_ms;
+            op->port_watermarks_ms[0] = op->watermark_ms;
+            op->is_port_idle[0] = run->ops[i]->is_port_idle[0];
+        }
+    }
+}
+
 bool
 stream_run_load(struct stream_run *run, struct bytes saved)
 {
@@ -395,16 +433,10 @@ stream_run_load(struct stream_run *run, struct bytes saved)
     run->sequence = wire_get_u64(&reader);
     run->context.now_ms = (int64_t)wire_get_u64(&reader);
     run->state_bytes = wire_get_u64(&reader);
-    for (size_t i = 0; i < run->op_count && !reader.failed; i++) {
-        struct stream_op *op = run->ops[i];
-        op->watermark_ms = (int64_t)wire_get_u64(&reader);
-        op->port_watermarks_ms[0] = (int64_t)wire_get_u64(&reader);
-        op->port_watermarks_ms[1] = (int64_t)wire_get_u64(&reader);
-        uint8_t idle = wire_get_u8(&reader);
-        op->is_port_idle[0] = (idle & 1) != 0;
-        op->is_port_idle[1] = (idle & 2) != 0;
-        struct wire_reader state = wire_reader(wire_get_bytes(&reader));
-        if (op->plan->class->load != NULL && !op->plan->class->load(op, &state)) {
+    for (size_t i = 0; i < run->op_count; i++) {
+        if (!has_state(run->ops[i])) {
+            inherit(run, run->ops[i]);
+        } else if (!load_op(run->ops[i], &reader)) {
             return false;
         }
     }

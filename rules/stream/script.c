@@ -28,25 +28,6 @@ json_names(struct planner *planner, const struct stream_schema *schema)
     return names;
 }
 
-/* What state depends on: the kinds of the operators and the types of their rows. */
-static uint64_t
-fingerprint(const struct planner *planner)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < planner->op_count; i++) {
-        const struct stream_op_plan *op = planner->ops[i];
-        for (const char *c = op->class->name; *c != '\0'; c++) {
-            hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
-        }
-        for (size_t c = 0; c < op->schema.count; c++) {
-            const struct stream_type *type = &op->schema.columns[c].type;
-            hash = (hash ^ type->kind) * UINT64_C(1099511628211);
-            hash = (hash ^ type->width) * UINT64_C(1099511628211);
-        }
-    }
-    return hash;
-}
-
 /* Hidden columns do not go out. */
 static const struct stream_op_plan *
 drop_hidden(struct planner *planner, const struct stream_op_plan *op)
@@ -79,6 +60,7 @@ begin_program(struct planner *planner)
     planner->op_count = 0;
     planner->source_count = 0;
     planner->nesting = 0;
+    planner->meaning = UINT64_C(14695981039346656037);
     planner->format = STREAM_TIME_SQL;
     planner->scope = NULL;
 }
@@ -116,6 +98,7 @@ finish_program(struct planner *planner, const struct stream_op_plan *end,
                     "a query of several tables cannot have a watermark for each key");
         return;
     }
+    plan_mean_layout(planner);
     struct stream_program *program = arena_new(arena, struct stream_program);
     const struct stream_op_plan **ops = arena_new_array(arena, const struct stream_op_plan *,
                                                         planner->op_count);
@@ -140,7 +123,7 @@ finish_program(struct planner *planner, const struct stream_op_plan *end,
             .zone = planner->compiler.zone,
             .state_max_bytes = state_max_bytes(planner, statement),
             .start = statement->span.start,
-            .fingerprint = fingerprint(planner),
+            .fingerprint = planner->meaning,
     };
     if (planner->scope != NULL) {
         const struct stream_table *table = program->source_tables[0];
@@ -270,30 +253,40 @@ add_entry(struct planner *planner, const struct statement *statement)
     return entry;
 }
 
+/* Declared first, whatever stands before: a query may name what stands behind it. */
 static void
 load_declaration(struct planner *planner, const struct statement *statement)
 {
     struct relation_entry *old = plan_find(planner, statement->name);
-    if (old != NULL && bytes_equal(old->statement->name, statement->name)) {
-        if (statement->if_not_exists) {
-            return;
-        }
-        if (!statement->or_replace) {
-            stream_fail(&planner->compiler, statement->name_span, "'%.*s' is declared twice",
-                        BYTES_ARG(statement->name));
-            return;
-        }
-        old->statement = statement;
-        old->table = table_of(planner, statement);
-        old->lines = planner->compiler.lines;
+    if (old == NULL || !bytes_equal(old->statement->name, statement->name)) {
+        add_entry(planner, statement);
         return;
     }
-    const struct relation_entry *entry = add_entry(planner, statement);
-    if (statement->kind == STATEMENT_CREATE_VIEW) { /* errors are told where the view is */
-        begin_program(planner);
+    if (statement->if_not_exists) {
+        return;
+    }
+    if (!statement->or_replace) {
+        stream_fail(&planner->compiler, statement->name_span, "'%.*s' is declared twice",
+                    BYTES_ARG(statement->name));
+        return;
+    }
+    old->statement = statement;
+    old->table = table_of(planner, statement);
+    old->lines = planner->compiler.lines;
+}
+
+/* Errors of a view or a table are told where it stands. */
+static void
+check_declaration(struct planner *planner, const struct statement *statement)
+{
+    const struct relation_entry *entry = plan_find(planner, statement->name);
+    begin_program(planner);
+    if (entry == NULL || entry->statement != statement) {
+        return; /* IF NOT EXISTS, or replaced */
+    }
+    if (statement->kind == STATEMENT_CREATE_VIEW) {
         plan_query(planner, statement->select);
     } else if (statement->kind == STATEMENT_CREATE_TABLE && statement->column_count > 0) {
-        begin_program(planner);
         plan_outside(planner, entry);
     }
 }
@@ -358,14 +351,21 @@ load_set(struct planner *planner, const struct statement *statement)
     }
 }
 
+static bool
+is_declaration(const struct statement *statement)
+{
+    return statement->kind == STATEMENT_CREATE_TABLE || statement->kind == STATEMENT_CREATE_VIEW ||
+           statement->kind == STATEMENT_CREATE_STREAM ||
+           statement->kind == STATEMENT_CREATE_FUNCTION;
+}
+
 static void
 load_statement(struct planner *planner, const struct statement *statement)
 {
     switch (statement->kind) {
     case STATEMENT_CREATE_TABLE:
     case STATEMENT_CREATE_VIEW:
-    case STATEMENT_CREATE_STREAM:
-        load_declaration(planner, statement);
+        check_declaration(planner, statement);
         return;
     case STATEMENT_SET:
         load_set(planner, statement);
@@ -377,10 +377,34 @@ load_statement(struct planner *planner, const struct statement *statement)
         begin_program(planner);
         finish_program(planner, plan_query(planner, statement->select), NULL, statement);
         return;
+    case STATEMENT_CREATE_STREAM:
     case STATEMENT_CREATE_FUNCTION:
-        add_entry(planner, statement);
         return;
     }
+}
+
+/* Declarations, then everything else in its order. */
+static void
+load_text(struct planner *planner, struct parser *parser)
+{
+    const struct statement **statements = NULL;
+    size_t count = 0, capacity = 0;
+    while (!parser_at_end(parser)) {
+        const struct statement *statement = parse_statement(parser);
+        if (statement != NULL) {
+            statements = mem_grow(statements, count, &capacity, sizeof *statements);
+            statements[count++] = statement;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (is_declaration(statements[i])) {
+            load_declaration(planner, statements[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        load_statement(planner, statements[i]);
+    }
+    free(statements);
 }
 
 /* The programs go to the script. */
@@ -420,12 +444,7 @@ stream_script_parse(struct stream_script **out, struct bytes path, struct bytes 
     parser.lone_select = lone_select;
     planner->compiler.lines = parser.lines;
     planner->compiler.lines.file = source.file;
-    while (!parser_at_end(&parser)) {
-        const struct statement *statement = parse_statement(&parser);
-        if (statement != NULL) {
-            load_statement(planner, statement);
-        }
-    }
+    load_text(planner, &parser);
     planner_finish(planner, script);
     if (diags->errors > errors) {
         stream_script_free(script);
