@@ -113,6 +113,7 @@ add_engine(cJSON *root, struct gateway *gateway)
     add_count(engine, "rules_not_found", stats.rules_not_found);
     add_count(engine, "checkpoints", stats.checkpoints);
     add_count(engine, "checkpoint_failures", stats.checkpoint_failures);
+    add_count(engine, "clock_steps", stats.clock_steps);
     add_count(engine, "checkpoint_us", (uint64_t)stats.checkpoint_us);
 }
 
@@ -167,6 +168,25 @@ add_actions(cJSON *item, const struct gateway *gateway, const struct ruleset_rul
     }
 }
 
+/* Of stream SQL: rows that gave nothing, by reason, and what its windows hold. */
+static void
+add_stream(cJSON *item, const struct ruleset_rule *rule)
+{
+    const struct rule_stream_counters *counters = &rule->counters->stream;
+    int64_t watermark_ms = atomic_load_explicit(&counters->watermark_ms, memory_order_relaxed);
+    cJSON *stream = cJSON_AddObjectToObject(item, "stream");
+    add_count(stream, "bad", load(&counters->bad));
+    add_count(stream, "null_rowtime", load(&counters->null_rowtime));
+    add_count(stream, "future", load(&counters->future));
+    add_count(stream, "late", load(&counters->late));
+    add_count(stream, "no_window", load(&counters->no_window));
+    add_count(stream, "refused", load(&counters->refused));
+    add_count(stream, "state_bytes", load(&counters->state_bytes));
+    if (watermark_ms != 0 && watermark_ms != INT64_MIN) {
+        cJSON_AddNumberToObject(stream, "watermark_ms", (double)watermark_ms);
+    }
+}
+
 static void
 add_rules(cJSON *root, const struct gateway *gateway)
 {
@@ -186,6 +206,9 @@ add_rules(cJSON *root, const struct gateway *gateway)
         add_count(item, "failed", load(&counters->failed));
         add_count(item, "not_json", load(&counters->not_json));
         add_count(item, "out", load(&counters->rows));
+        if (rule->program != NULL) {
+            add_stream(item, rule);
+        }
         add_actions(item, gateway, rule);
         cJSON_AddItemToArray(rules, item);
     }
@@ -371,6 +394,35 @@ print_failures_of(const cJSON *rule, struct buf *out)
     }
 }
 
+/* Rows that stream SQL rejected, by reason. */
+static void
+print_rejected(const cJSON *root, struct buf *out)
+{
+    static const struct {
+        const char *name, *text;
+    } reasons[] = {{"bad", "not JSON, or a column of another type"},
+                   {"null_rowtime", "without an event time"},
+                   {"future", "too far in the future"},
+                   {"late", "late: every window had fired"},
+                   {"no_window", "between two windows"},
+                   {"refused", "the rule's state has reached its limit"}};
+    bool is_first = true;
+    const cJSON *rule;
+    cJSON_ArrayForEach(rule, cJSON_GetObjectItemCaseSensitive(root, "rules"))
+    {
+        const cJSON *stream = cJSON_GetObjectItemCaseSensitive(rule, "stream");
+        for (size_t i = 0; stream != NULL && i < sizeof reasons / sizeof *reasons; i++) {
+            int64_t count = number_of(stream, reasons[i].name);
+            if (count > 0) {
+                buf_printf(out, "%s  %s: %" PRId64 " %s\n",
+                           is_first ? "\nROWS REJECTED BY STREAM SQL\n" : "",
+                           text_of(rule, "name"), count, reasons[i].text);
+                is_first = false;
+            }
+        }
+    }
+}
+
 static void
 print_failures(const cJSON *root, struct buf *out)
 {
@@ -420,6 +472,7 @@ status_print(struct bytes document, struct buf *out, struct diag_list *diags)
     print_ingest(root, out);
     print_rules(root, out);
     print_failures(root, out);
+    print_rejected(root, out);
     print_sinks(root, out);
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(root, "rule_files");
     if (number_of(files, "broken") > 0) {

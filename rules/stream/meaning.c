@@ -27,6 +27,14 @@ mean_text(struct planner *planner, struct bytes text)
 }
 
 static void
+mean_number(struct planner *planner, uint32_t number)
+{
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+        mean_byte(planner, (unsigned char)(number >> shift));
+    }
+}
+
+static void
 mean_word(struct planner *planner, const char *word)
 {
     mean_text(planner, bytes_of_string(word));
@@ -103,8 +111,13 @@ mean_match(struct planner *planner, const struct match *match)
     }
     mean_byte(planner, (unsigned char)match->skip);
     mean_text(planner, match->skip_variable);
-    mean_word(planner, "pattern");
-    mean_span(planner, match->pattern_span);
+    for (size_t i = 0; i < match->pattern_count; i++) {
+        const struct pattern_item *item = &match->pattern[i];
+        mean_text(planner, item->variable);
+        mean_number(planner, item->least);
+        mean_number(planner, item->most);
+        mean_byte(planner, item->reluctant);
+    }
     mean_expr(planner, "within", match->within);
     mean_items(planner, match->defines, match->define_count);
 }

@@ -76,3 +76,125 @@ INSERT INTO state_out SELECT * FROM sensor_state;
         rows = payloads(state.wait_for(len(SEED1['expect_all_after_end'])))
     assert_windows(rows, SEED1['expect_all_after_end'])
     assert sum(row['num'] for row in rows) == 6 * len(SEED1['input'])
+
+
+COUNTED = """
+CREATE TABLE sensor_data (
+  sensor_id INTEGER, current_temperature DOUBLE, status VARCHAR(6), event_time TIMESTAMP(3),
+  WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
+) WITH ('connector' = 'mqtt', 'topic' = 'sensors/data');
+CREATE TABLE state (status STRING, num BIGINT, avg_current_temperature DOUBLE,
+                    hop_time TIMESTAMP(3))
+WITH ('connector' = 'mqtt', 'topic' = 'state', 'json.timestamp-format.standard' = 'ISO-8601');
+
+CREATE RULE hopping WITH ('on_error' = 'errors/${topic(1)}') AS
+INSERT INTO state
+SELECT status, COUNT(*), AVG(current_temperature),
+       HOP_ROWTIME(event_time, INTERVAL '10' SECOND, INTERVAL '1' MINUTE)
+FROM sensor_data
+GROUP BY HOP(event_time, INTERVAL '10' SECOND, INTERVAL '1' MINUTE), status;
+"""
+
+
+def test_rows_out_of_order_and_rows_that_cannot_be_used(broker, gateway):
+    gateway.write_rule('count', COUNTED)
+    gateway.start()
+    rows = list(SEED1['input'])
+    for i in range(0, len(rows) - 15, 30):  # about two seconds
+        rows[i], rows[i + 15] = rows[i + 15], rows[i]
+    with Subscription(broker, 'state') as state, Subscription(broker, 'errors/#') as errors:
+        broker.publish('sensors/data', as_lines(rows), lines=True)
+        broker.publish('sensors/data', 'no json')
+        broker.publish('sensors/data', '{"status": "OK"}')
+        broker.publish('sensors/data', json.dumps(dict(rows[0], event_time='2021-05-19T11:19:00')))
+        end_of_input(broker)
+        found = payloads(state.wait_for(len(SEED1['expect_all_after_end'])))
+        assert_windows(found, SEED1['expect_all_after_end'])
+        told = payloads(errors.wait_for(3))
+    assert [one['failures'][0]['errorMessage'] for one in told] == [
+        'not JSON, or a column has another type', 'the event time is missing',
+        'late: its windows have closed']
+    counters = gateway.rule('hopping')
+    assert {name: counters['stream'][name] for name in ('bad', 'null_rowtime', 'late')} == {
+        'bad': 1, 'null_rowtime': 1, 'late': 1}
+    assert counters['messages'] == len(rows) + 4
+    assert 'hopping: 1 late' in gateway.run('status').stdout
+
+
+def test_windows_survive_kills_and_edits(broker, gateway):
+    gateway.write_rule('count', COUNTED)
+    gateway.start()
+    rows = SEED1['input']
+    with Subscription(broker, 'state') as state:
+        for part in range(4):
+            broker.publish('sensors/data', as_lines(rows[part * 150:(part + 1) * 150]), lines=True)
+            if part == 1:  # names, target and order of what stays the same
+                gateway.write_rule('count', COUNTED.replace(
+                    'HOP_ROWTIME(', '  HOP_ROWTIME (').replace("'state',", "'state' ,"))
+                wait_until(lambda: 'keeps its open windows' in gateway.output(), 'the edit')
+            else:
+                gateway.kill(tree=True)
+                gateway.start()
+        end_of_input(broker)
+        wait_until(lambda: gateway.rule('hopping')['messages'] > 0, 'the last reading')
+        wait_until(lambda: gateway.sink('topic')['queued'] == 0, 'the rows to go out')
+        wait_until(lambda: len({json.dumps(row, sort_keys=True) for row in payloads(
+            state.so_far())}) >= len(SEED1['expect_all_after_end']), 'all windows')
+    # To the broker rows go at least once; each of them is exact.
+    found = {json.dumps(row, sort_keys=True): row for row in payloads(state.so_far())}
+    assert_windows(list(found.values()), SEED1['expect_all_after_end'])
+
+
+CEP = """
+CREATE TABLE sensor_data (
+  sensor_id VARCHAR(9), temperature DOUBLE, status VARCHAR(7), event_time BIGINT,
+  ptime AS PROCTIME()
+) PARTITIONED BY (sensor_id)
+WITH ('connector' = 'mqtt', 'topic' = 'sensors/+');
+CREATE TABLE cep_data (
+  sensor_id VARCHAR(9), event_time BIGINT, non_errors BIGINT NOT NULL, history STRING,
+  min_temperature DOUBLE, avg_temperature DOUBLE, max_temperature DOUBLE, elapsed BIGINT
+) PARTITIONED BY (sensor_id)
+WITH ('connector' = 'mqtt', 'topic' = 'cep');
+INSERT INTO cep_data
+SELECT * FROM sensor_data MATCH_RECOGNIZE (
+  PARTITION BY sensor_id ORDER BY ptime
+  MEASURES
+    A.event_time AS event_time, COUNT(*) - 2 AS non_errors,
+    CONCAT_WS('-', FIRST(B.status, 0), FIRST(B.status, 1), FIRST(B.status, 2),
+              FIRST(B.status, 3), FIRST(B.status, 4)) AS history,
+    MIN(temperature) AS min_temperature, ROUND(AVG(temperature), 2) AS avg_temperature,
+    MAX(temperature) AS max_temperature,
+    CAST(ROUND((C.event_time - A.event_time) / 1000) AS BIGINT) AS elapsed
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (A B{1,5} C) WITHIN INTERVAL '10' MINUTES
+  DEFINE A AS status = 'ERROR', B AS status <> 'ERROR', C AS status = 'ERROR');
+"""
+
+
+def send_seed0(broker):
+    """In the order of arrival, which counts: one client for all topics."""
+    for reading in SEEDS['seed0']['input']:
+        broker.publish(f"sensors/{reading['sensor_id']}", json.dumps(reading))
+
+
+def per_sensor(rows):
+    return {sensor: [row for row in rows if row['sensor_id'] == sensor]
+            for sensor in {row['sensor_id'] for row in rows}}
+
+
+def test_patterns_are_found_and_an_edited_pattern_is_taken_up(broker, gateway):
+    expected = SEEDS['seed0']['cep_stream']
+    gateway.write_rule('cep', CEP)
+    gateway.start()
+    with Subscription(broker, 'cep') as cep:
+        send_seed0(broker)
+        assert per_sensor(payloads(cep.wait_for(len(expected)))) == per_sensor(expected)
+        gateway.write_rule('cep', CEP.replace('{1,5}', '{1,3}'))
+        wait_until(lambda: 'open windows are given up' in gateway.output(), 'the edited rule')
+        short = [row for row in expected if row['non_errors'] <= 3]
+        before = len(cep.so_far())
+        send_seed0(broker)
+        again = payloads(cep.wait_for(before + len(short))[before:])
+    assert all(row['non_errors'] <= 3 for row in again)
+    assert len(again) >= len(short)
