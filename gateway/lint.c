@@ -252,6 +252,17 @@ option_names(const struct rule_option *options, size_t count, struct bytes name)
     return found;
 }
 
+static bool
+is_source(const struct stream_program *program, struct bytes name)
+{
+    for (size_t i = 0; program != NULL && i < stream_program_source_count(program); i++) {
+        if (bytes_equal(stream_program_source(program, i)->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Whether a rule writes to it or reads it, or an option names it (on_error, on_failure). */
 static bool
 is_used(const struct ruleset *ruleset, const struct ruleset_relation *relation)
@@ -260,7 +271,7 @@ is_used(const struct ruleset *ruleset, const struct ruleset_relation *relation)
     bool used = false;
     for (size_t i = 0; i < ruleset->rule_count && !used; i++) {
         const struct ruleset_rule *rule = &ruleset->rules[i];
-        used = rule->source == relation ||
+        used = rule->source == relation || is_source(rule->program, name) ||
                option_names(rule->info->options, rule->info->option_count, name);
         for (size_t t = 0; t < rule->info->target_count; t++) {
             used |= rule->targets[t].relation == relation;
@@ -283,7 +294,7 @@ lint_tables(const struct ruleset *ruleset, struct diag_list *diags)
         const struct ruleset_relation *relation = &ruleset->relations[i];
         if (!is_used(ruleset, relation)) {
             diag_at(diags, DIAG_WARNING, &relation->declared->place,
-                    "no rule writes to %s '%.*s'",
+                    "no rule uses %s '%.*s'",
                     relation->declared->kind == RULE_TABLE ? "table" : "function",
                     BYTES_ARG(relation->declared->name));
         }

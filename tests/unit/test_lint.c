@@ -185,7 +185,11 @@ rules_are_looked_at_together(void **state)
             {"CREATE RULE a AS INSERT INTO 'y' SELECT v FROM 'x';\n"
              "CREATE RULE b AS INSERT INTO 'y' SELECT w FROM 'x';",
              ""},
-            {"CREATE TABLE t WITH ('connector' = 'null');", "no rule writes to table 't'"},
+            {"CREATE TABLE t WITH ('connector' = 'null');", "no rule uses table 't'"},
+            {"CREATE TABLE t (v INT) WITH ('connector' = 'mqtt', 'topic' = 'a/+');\n"
+             "CREATE TABLE u (v INT) WITH ('connector' = 'mqtt', 'topic' = 'b');\n"
+             "INSERT INTO u SELECT v FROM t;",
+             ""},
             {"CREATE TABLE t WITH ('connector' = 'null');\n"
              "INSERT INTO t SELECT * FROM 'x';",
              ""},
