@@ -167,6 +167,21 @@ quarantine(void *context, uint64_t from, uint64_t to)
     diag_list_fini(&diags);
 }
 
+/*
+ * A process that ended between making a file and the sync of its name has left a file that can be
+ * read, written and synced, and that a power cut takes away. Names of an earlier boot are safe.
+ */
+static bool
+secure_name(const struct journal *journal, struct diag_list *diags)
+{
+    const struct os *os = journal->os;
+    int result = journal->header.boot == journal->boot ? os->sync_dir(os, journal->dir) : 0;
+    if (result < 0) {
+        diag_io_error(diags, -result, "cannot sync the directory '%s'", journal->dir);
+    }
+    return result == 0;
+}
+
 bool
 journal_recover(struct journal *journal, struct diag_list *diags)
 {
@@ -193,6 +208,9 @@ journal_recover(struct journal *journal, struct diag_list *diags)
                  journal->position_least, journal->next_least);
         }
         return true;
+    }
+    if (!secure_name(journal, diags)) {
+        return false;
     }
     struct survey survey;
     int os_error;

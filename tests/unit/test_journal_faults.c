@@ -733,6 +733,32 @@ a_killed_writer_loses_nothing(void **state)
     crash_everywhere(CRASH_KILL, JOURNAL_SYNC_ALWAYS, 1);
 }
 
+/* The file is there and can be synced, but nobody has brought its name to the medium. */
+static void
+a_file_begun_by_a_killed_writer_survives_a_power_cut(void **state)
+{
+    bool was_appended = false;
+    for (uint64_t calls = 0; !was_appended; calls++) {
+        struct crash_disk *disk = crash_disk_new(calls);
+        struct journal_options options = options_for(crash_disk_os(disk));
+        struct journal *journal = must_open(&options);
+        crash_disk_stop_after(disk, calls);
+        was_appended = try_append(journal, 0, NULL);
+        journal_close(journal);
+        crash_disk_cut(disk, CRASH_KILL);
+        journal = must_open(&options);
+        assert_true(try_append(journal, 1, NULL));
+        assert_true(try_sync(journal));
+        crash_disk_stop_after(disk, 0);
+        journal_close(journal);
+        crash_disk_cut(disk, CRASH_DROP);
+        struct reading reading = read_all(options.os);
+        assert_true(reading.count > 0);
+        assert_int_equal(reading.numbers[reading.count - 1], 1);
+        crash_disk_free(disk);
+    }
+}
+
 static void
 a_power_cut_loses_nothing_synced(void **state)
 {
@@ -830,6 +856,7 @@ main(void)
             cmocka_unit_test(any_failing_call_loses_nothing_appended),
             cmocka_unit_test(reading_goes_on_after_a_failed_call),
             cmocka_unit_test(a_killed_writer_loses_nothing),
+            cmocka_unit_test(a_file_begun_by_a_killed_writer_survives_a_power_cut),
             cmocka_unit_test(a_power_cut_loses_nothing_synced),
             cmocka_unit_test(a_consumer_ahead_of_a_power_cut_misses_nothing),
             cmocka_unit_test(recovery_is_idempotent),
