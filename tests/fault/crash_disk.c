@@ -15,9 +15,15 @@
 
 enum { SECTOR_BYTES = 512, FD_COUNT = 256, FD_FIRST = 1000 };
 
+/* Allocated space costs nothing here: what was not written is a number of zeros. */
+struct content {
+    struct buf data;
+    size_t zeros; /* behind `data` */
+};
+
 struct node {
-    struct buf seen;
-    struct buf medium;
+    struct content seen;
+    struct content medium;
     bool is_locked;
 };
 
@@ -58,6 +64,7 @@ struct crash_disk {
     unsigned boot;
     uint64_t made;
     uint64_t left; /* changing calls before all fail */
+    enum crash_lie lie;
     uint64_t space;
 };
 
@@ -148,6 +155,42 @@ is_in(const char *path, const char *dir)
            strchr(path + size + 1, '/') == NULL;
 }
 
+/* ---- contents ---- */
+
+static size_t
+size_of(const struct content *content)
+{
+    return content->data.size + content->zeros;
+}
+
+static void
+resize(struct content *content, size_t size)
+{
+    content->data.size = content->data.size < size ? content->data.size : size;
+    content->zeros = size - content->data.size;
+}
+
+/* Makes bytes of the zeros before `end`. */
+static void
+fill(struct content *content, size_t end)
+{
+    size_t size = size_of(content);
+    if (end > content->data.size) {
+        size_t more = end - content->data.size;
+        memset(buf_reserve(&content->data, more), 0, more);
+        content->data.size = end;
+    }
+    resize(content, size > end ? size : end);
+}
+
+static void
+copy_content(struct content *to, const struct content *from)
+{
+    buf_clear(&to->data);
+    buf_append(&to->data, buf_bytes(&from->data));
+    to->zeros = from->zeros;
+}
+
 /* ---- struct os ---- */
 
 static int64_t
@@ -200,7 +243,7 @@ disk_open(const struct os *os, const char *path, int flags, mode_t mode)
     struct crash_disk *disk = self(os);
     if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0) {
         size_t node = node_new(disk);
-        buf_printf(&disk->nodes[node].seen, "boot %u", disk->boot);
+        buf_printf(&disk->nodes[node].seen.data, "boot %u", disk->boot);
         return fd_new(disk, node);
     }
     struct name *name = name_find(&disk->seen, path);
@@ -215,7 +258,7 @@ disk_open(const struct os *os, const char *path, int flags, mode_t mode)
         change_name(disk, path, node_new(disk));
         name = name_find(&disk->seen, path);
     } else if ((flags & O_TRUNC) != 0) {
-        buf_clear(&disk->nodes[name->node].seen);
+        resize(&disk->nodes[name->node].seen, 0);
     }
     return fd_new(disk, name->node);
 }
@@ -233,22 +276,18 @@ disk_close(const struct os *os, int fd)
 static ssize_t
 disk_pread(const struct os *os, int fd, void *out, size_t size, int64_t offset)
 {
-    struct bytes part = bytes_slice(buf_bytes(&node_of(os, fd)->seen), (size_t)offset,
-                                    (size_t)offset + size);
+    const struct content *content = &node_of(os, fd)->seen;
+    size_t from = (size_t)offset;
+    size_t end = size_of(content);
+    size_t count = from >= end ? 0 : end - from < size ? end - from : size;
+    struct bytes part = bytes_slice(buf_bytes(&content->data), from, from + count);
     if (part.size > 0) {
         memcpy(out, part.data, part.size);
     }
-    return (ssize_t)part.size;
-}
-
-static void
-resize(struct buf *content, size_t size)
-{
-    if (size > content->size) {
-        size_t more = size - content->size;
-        memset(buf_reserve(content, more), 0, more);
+    if (count > part.size) {
+        memset((char *)out + part.size, 0, count - part.size);
     }
-    content->size = size;
+    return (ssize_t)count;
 }
 
 static bool
@@ -256,7 +295,7 @@ has_space(const struct crash_disk *disk, size_t more)
 {
     uint64_t used = 0;
     for (size_t i = 0; i < disk->seen.count; i++) {
-        used += disk->nodes[disk->seen.items[i].node].seen.size;
+        used += size_of(&disk->nodes[disk->seen.items[i].node].seen);
     }
     return disk->space == 0 || used + more <= disk->space;
 }
@@ -264,18 +303,16 @@ has_space(const struct crash_disk *disk, size_t more)
 static ssize_t
 disk_pwrite(const struct os *os, int fd, const void *data, size_t size, int64_t offset)
 {
-    struct buf *content = &node_of(os, fd)->seen;
+    struct content *content = &node_of(os, fd)->seen;
     if (!may_change(self(os))) {
         return -EIO;
     }
     size_t end = (size_t)offset + size;
-    if (end > content->size) {
-        if (!has_space(self(os), end - content->size)) {
-            return -ENOSPC;
-        }
-        resize(content, end);
+    if (end > size_of(content) && !has_space(self(os), end - size_of(content))) {
+        return -ENOSPC;
     }
-    memcpy(content->data + offset, data, size);
+    fill(content, end);
+    memcpy(content->data.data + offset, data, size);
     return (ssize_t)size;
 }
 
@@ -286,8 +323,9 @@ disk_sync(const struct os *os, int fd)
     if (!may_change(self(os))) {
         return -EIO;
     }
-    buf_clear(&node->medium);
-    buf_append(&node->medium, buf_bytes(&node->seen));
+    if (self(os)->lie != CRASH_LIE_SYNC) {
+        copy_content(&node->medium, &node->seen);
+    }
     return 0;
 }
 
@@ -304,12 +342,12 @@ disk_truncate(const struct os *os, int fd, int64_t size)
 static int
 disk_allocate(const struct os *os, int fd, int64_t size)
 {
-    struct buf *content = &node_of(os, fd)->seen;
+    struct content *content = &node_of(os, fd)->seen;
     if (!may_change(self(os))) {
         return -EIO;
     }
-    if ((size_t)size > content->size) {
-        if (!has_space(self(os), (size_t)size - content->size)) {
+    if ((size_t)size > size_of(content)) {
+        if (!has_space(self(os), (size_t)size - size_of(content))) {
             return -ENOSPC;
         }
         resize(content, (size_t)size);
@@ -320,7 +358,7 @@ disk_allocate(const struct os *os, int fd, int64_t size)
 static int64_t
 disk_size(const struct os *os, int fd)
 {
-    return (int64_t)node_of(os, fd)->seen.size;
+    return (int64_t)size_of(&node_of(os, fd)->seen);
 }
 
 static int
@@ -381,7 +419,9 @@ disk_sync_dir(const struct os *os, const char *path)
     if (!may_change(self(os))) {
         return -EIO;
     }
-    commit_names(self(os), SIZE_MAX, path);
+    if (self(os)->lie != CRASH_LIE_SYNC_DIR) {
+        commit_names(self(os), SIZE_MAX, path);
+    }
     return 0;
 }
 
@@ -452,8 +492,8 @@ crash_disk_free(struct crash_disk *disk)
     }
     free(disk->changes);
     for (size_t i = 0; i < disk->node_count; i++) {
-        buf_fini(&disk->nodes[i].seen);
-        buf_fini(&disk->nodes[i].medium);
+        buf_fini(&disk->nodes[i].seen.data);
+        buf_fini(&disk->nodes[i].medium.data);
     }
     free(disk->nodes);
     free(disk);
@@ -477,20 +517,45 @@ crash_disk_changes(const struct crash_disk *disk)
     return disk->made;
 }
 
+void
+crash_disk_lie(struct crash_disk *disk, enum crash_lie lie)
+{
+    disk->lie = lie;
+}
+
+void
+crash_disk_advance(struct crash_disk *disk, int64_t us)
+{
+    disk->now_us += us;
+}
+
 /* Each sector as written or as on the medium, by chance; the size likewise. */
 static void
 tear(struct crash_disk *disk, struct node *node)
 {
-    size_t size = next_random(disk) % 2 == 0 ? node->seen.size : node->medium.size;
-    resize(&node->medium, size > node->medium.size ? size : node->medium.size);
-    for (size_t at = 0; at < size && at < node->seen.size; at += SECTOR_BYTES) {
+    struct content *seen = &node->seen, *medium = &node->medium;
+    size_t size = size_of(next_random(disk) % 2 == 0 ? seen : medium);
+    size_t written =
+            seen->data.size > medium->data.size ? seen->data.size : medium->data.size;
+    size_t end = written < size ? written : size;
+    resize(medium, size > size_of(medium) ? size : size_of(medium));
+    fill(medium, end);
+    fill(seen, end < size_of(seen) ? end : size_of(seen));
+    for (size_t at = 0; at < end && at < seen->data.size; at += SECTOR_BYTES) {
         if (next_random(disk) % 2 == 0) {
-            size_t end = at + SECTOR_BYTES < size ? at + SECTOR_BYTES : size;
-            end = end < node->seen.size ? end : node->seen.size;
-            memcpy(node->medium.data + at, node->seen.data + at, end - at);
+            size_t stop = at + SECTOR_BYTES < end ? at + SECTOR_BYTES : end;
+            stop = stop < seen->data.size ? stop : seen->data.size;
+            memcpy(medium->data.data + at, seen->data.data + at, stop - at);
         }
     }
-    resize(&node->medium, size);
+    resize(medium, size);
+}
+
+static bool
+is_as_on_medium(const struct node *node)
+{
+    return node->seen.zeros == node->medium.zeros &&
+           bytes_equal(buf_bytes(&node->seen.data), buf_bytes(&node->medium.data));
 }
 
 static void
@@ -522,11 +587,10 @@ crash_disk_cut(struct crash_disk *disk, enum crash_mode mode)
     disk->change_count = 0;
     for (size_t i = 0; i < disk->node_count; i++) {
         struct node *node = &disk->nodes[i];
-        if (mode == CRASH_TEAR && !bytes_equal(buf_bytes(&node->seen), buf_bytes(&node->medium))) {
+        if (mode == CRASH_TEAR && !is_as_on_medium(node)) {
             tear(disk, node);
         }
-        buf_clear(&node->seen);
-        buf_append(&node->seen, buf_bytes(&node->medium));
+        copy_content(&node->seen, &node->medium);
     }
     names_clear(&disk->seen);
     for (size_t i = 0; i < disk->medium.count; i++) {
@@ -544,15 +608,20 @@ struct buf *
 crash_disk_file(struct crash_disk *disk, const char *path)
 {
     struct name *name = name_find(&disk->seen, path);
-    return name == NULL ? NULL : &disk->nodes[name->node].seen;
+    if (name == NULL) {
+        return NULL;
+    }
+    struct content *content = &disk->nodes[name->node].seen;
+    fill(content, size_of(content));
+    return &content->data;
 }
 
 void
 crash_disk_put(struct crash_disk *disk, const char *path, struct bytes content)
 {
     size_t node = node_new(disk);
-    buf_append(&disk->nodes[node].seen, content);
-    buf_append(&disk->nodes[node].medium, content);
+    buf_append(&disk->nodes[node].seen.data, content);
+    buf_append(&disk->nodes[node].medium.data, content);
     name_set(&disk->seen, path, node);
     name_set(&disk->medium, path, node);
 }

@@ -33,6 +33,13 @@ void crash_disk_stop_after(struct crash_disk *disk, uint64_t count);
 /* Calls that changed something, since the beginning. */
 uint64_t crash_disk_changes(const struct crash_disk *disk);
 
+/* A device that lies: sync, or sync_dir, succeeds and brings nothing to the medium. */
+enum crash_lie { CRASH_LIE_NONE, CRASH_LIE_SYNC, CRASH_LIE_SYNC_DIR };
+void crash_disk_lie(struct crash_disk *disk, enum crash_lie lie);
+
+/* Lets time pass. */
+void crash_disk_advance(struct crash_disk *disk, int64_t us);
+
 /* What a stop leaves; all descriptors are closed, locks are free, calls work again. */
 void crash_disk_cut(struct crash_disk *disk, enum crash_mode mode);
 
