@@ -385,28 +385,43 @@ is_stopping(struct engine *engine)
     return stopping;
 }
 
+/* Everything but the sleep; whether it read something, or time went on. */
+static bool
+turn(struct engine *engine, bool *is_held_up)
+{
+    take_generation(engine);
+    size_t records = 0;
+    *is_held_up = is_any_sink_full(engine);
+    for (size_t i = 0; i < engine->input_count && !*is_held_up; i++) {
+        records += process_input(engine, engine->inputs[i]);
+    }
+    bool has_ticked = !*is_held_up && engine_clock_step(engine);
+    if (records > 0 || has_ticked) {
+        engine_count_flows(engine);
+    }
+    checkpoint_when_due(engine);
+    return records > 0 || has_ticked;
+}
+
 static void *
 engine_main(void *context)
 {
     struct engine *engine = context;
-    engine->committed_at_us = engine->options.os->mono_us(engine->options.os);
     while (!is_stopping(engine)) {
-        take_generation(engine);
-        size_t records = 0;
-        bool is_held_up = is_any_sink_full(engine);
-        for (size_t i = 0; i < engine->input_count && !is_held_up; i++) {
-            records += process_input(engine, engine->inputs[i]);
-        }
-        bool has_ticked = !is_held_up && engine_clock_step(engine);
-        if (records > 0 || has_ticked) {
-            engine_count_flows(engine);
-        }
-        checkpoint_when_due(engine);
-        if (records == 0 && !has_ticked) {
+        bool is_held_up;
+        if (!turn(engine, &is_held_up)) {
             sleep_until_news(engine, is_held_up);
         }
     }
     return NULL;
+}
+
+bool
+engine_turn(struct engine *engine)
+{
+    check(engine->options.is_stepped && engine->started);
+    bool is_held_up;
+    return turn(engine, &is_held_up);
 }
 
 /* ---- outside ---- */
@@ -550,7 +565,12 @@ engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *const *
     if (!engine->started) {
         engine->started = true;
         engine->stopping = false;
-        check(pthread_create(&engine->thread, NULL, engine_main, engine) == 0);
+        engine->committed_at_us = engine->options.os->mono_us(engine->options.os);
+        check(engine->options.is_stepped ||
+              pthread_create(&engine->thread, NULL, engine_main, engine) == 0);
+    }
+    if (engine->options.is_stepped) {
+        take_generation(engine);
     }
     engine_wake(engine);
     pthread_mutex_lock(&engine->lock);
@@ -601,7 +621,9 @@ engine_stop(struct engine *engine)
     engine->stopping = true;
     pthread_mutex_unlock(&engine->lock);
     engine_wake(engine);
-    pthread_join(engine->thread, NULL);
+    if (!engine->options.is_stepped) {
+        pthread_join(engine->thread, NULL);
+    }
     engine->started = false;
 }
 

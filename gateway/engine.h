@@ -39,6 +39,8 @@ struct engine_options {
     struct message_origin_options origin;
     struct host_sources sources; /* the engine sets `lookup` and its context */
     unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
+    /* For a simulation: there is no thread, engine_swap() is done at once, engine_turn() runs. */
+    bool is_stepped;
 };
 
 struct engine_stats {
@@ -81,6 +83,12 @@ void engine_each_absent_sink(struct engine *engine,
  */
 void engine_swap(struct engine *engine, struct ruleset *ruleset, struct sink *const *sinks,
                  size_t sink_count, struct sink *topic_sink);
+
+/*
+ * One turn of the engine, without its sleep: true when it read something or a window's time went on.
+ * Only for a stepped one, of which everything is called by one thread.
+ */
+bool engine_turn(struct engine *engine);
 
 /* Makes the engine look for new records now. Any thread. */
 void engine_wake(struct engine *engine);

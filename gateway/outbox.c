@@ -87,7 +87,9 @@ outbox_open(struct outbox **out, const struct outbox_options *options, struct di
     free(dir);
     if (is_open) {
         outbox->stats.restored = options->mark.records;
-        int result = pthread_create(&outbox->thread, NULL, outbox_run, outbox);
+        int result = options->is_stepped
+                             ? 0
+                             : pthread_create(&outbox->thread, NULL, outbox_run, outbox);
         if (result != 0) {
             diag_io_error(diags, result, "cannot start a thread for '%s'", options->name);
             backlog_close(&outbox->backlog);
@@ -141,7 +143,11 @@ outbox_stop(struct outbox *outbox, int64_t grace_ms)
         return;
     }
     outbox_ask_stop(outbox, grace_ms);
-    check(pthread_join(outbox->thread, NULL) == 0);
+    if (outbox->options.is_stepped) {
+        outbox_close_driver(outbox);
+    } else {
+        check(pthread_join(outbox->thread, NULL) == 0);
+    }
     outbox->is_stopped = true;
 }
 

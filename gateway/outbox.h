@@ -58,6 +58,8 @@ struct outbox_options {
     int64_t retry_max_ms;   /* upper end of the longest pause */
     struct outbox_mark mark; /* from the checkpoint; all zero for a new sink */
     struct failure_log *failures; /* is told of rejected records that have an `original`; or NULL */
+    /* For a simulation: no thread is started, outbox_turn() does its work. */
+    bool is_stepped;
 };
 
 /*
@@ -74,6 +76,12 @@ bool outbox_open(struct outbox **out, const struct outbox_options *options,
  * driver, env, driver_options, declaration, limits and the pauses count. Does not wait.
  */
 void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options);
+
+/*
+ * Of a stepped outbox: one thing that the sink's thread would do now, like one write; nothing while
+ * it would pause or wait. Everything of a stepped outbox is called by one thread.
+ */
+void outbox_turn(struct outbox *outbox);
 
 /* Nothing of an earlier configuration is in use any more. */
 bool outbox_is_settled(struct outbox *outbox);

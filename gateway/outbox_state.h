@@ -35,6 +35,7 @@ struct outbox {
     struct dead_letters dead;
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
+    int64_t rest_until_us; /* monotonic; the pause of a stepped one */
     struct log_gate reject_gate;
 
     pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
@@ -62,5 +63,8 @@ void outbox_note_error(struct outbox *outbox, struct bytes sentence);
 
 /* The thread's main: of a `struct outbox`. */
 void *outbox_run(void *context);
+
+/* What the thread does at its end. */
+void outbox_close_driver(struct outbox *outbox);
 
 #endif

@@ -54,17 +54,23 @@ must_turn(const struct outbox *outbox)
     return must_stop(outbox) || outbox->has_next;
 }
 
-/* Under the lock: sleeps until `deadline_us` (INT64_MAX: none) or a signal, whichever is first. */
-static void
+/*
+ * Under the lock: sleeps until `deadline_us` (INT64_MAX: none) or a signal, whichever is first.
+ * False: a stepped outbox does not sleep, the caller gives up waiting.
+ */
+static bool
 sleep_until(struct outbox *outbox, int64_t deadline_us)
 {
+    if (outbox->options.is_stepped) {
+        return false;
+    }
     int64_t left_us = deadline_us - outbox_now_us(outbox);
     if (left_us <= 0) {
-        return;
+        return true;
     }
     if (deadline_us == INT64_MAX) {
         pthread_cond_wait(&outbox->changed, &outbox->lock);
-        return;
+        return true;
     }
     if (left_us > (int64_t)SLEEP_SLICE_MS * 1000) {
         left_us = (int64_t)SLEEP_SLICE_MS * 1000;
@@ -75,6 +81,14 @@ sleep_until(struct outbox *outbox, int64_t deadline_us)
     until.tv_sec += (time_t)(nanoseconds / 1000000000);
     until.tv_nsec = nanoseconds % 1000000000;
     pthread_cond_timedwait(&outbox->changed, &outbox->lock, &until);
+    return true;
+}
+
+/* Under the lock. */
+static bool
+is_resting(const struct outbox *outbox)
+{
+    return !must_turn(outbox) && outbox_now_us(outbox) < outbox->rest_until_us;
 }
 
 static void
@@ -109,8 +123,8 @@ pause_in_state(struct outbox *outbox, enum outbox_state state, int64_t retry_aft
     outbox->failures++;
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.state = state;
-    while (!must_turn(outbox) && outbox_now_us(outbox) < until_us) {
-        sleep_until(outbox, until_us);
+    outbox->rest_until_us = until_us;
+    while (is_resting(outbox) && sleep_until(outbox, until_us)) {
     }
     pthread_mutex_unlock(&outbox->lock);
 }
@@ -129,8 +143,8 @@ rest_failed(struct outbox *outbox)
 {
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.state = OUTBOX_FAILED;
-    while (!outbox->is_stopping && !outbox->has_next) {
-        sleep_until(outbox, INT64_MAX);
+    outbox->rest_until_us = INT64_MAX;
+    while (!outbox->is_stopping && !outbox->has_next && sleep_until(outbox, INT64_MAX)) {
     }
     if (outbox->is_stopping) {
         outbox->stop_us = INT64_MIN;
@@ -250,8 +264,11 @@ take_batch(struct outbox *outbox)
         }
         count = 0;
         outbox->is_asleep = true;
-        sleep_until(outbox, until_us);
+        bool may_sleep = sleep_until(outbox, until_us);
         outbox->is_asleep = false;
+        if (!may_sleep) {
+            break;
+        }
     }
     struct waiting *waiting = outbox->backlog.front.first;
     for (size_t i = 0; i < count; i++, waiting = waiting->next) {
@@ -463,8 +480,8 @@ is_over(struct outbox *outbox)
     return over;
 }
 
-static void
-close_driver(struct outbox *outbox)
+void
+outbox_close_driver(struct outbox *outbox)
 {
     if (outbox->instance != NULL) {
         set_lookup(outbox, NULL);
@@ -494,7 +511,7 @@ take_next_options(struct outbox *outbox)
     if (!has_next) {
         return;
     }
-    close_driver(outbox);
+    outbox_close_driver(outbox);
     pthread_mutex_lock(&outbox->lock);
     outbox->has_next = false;
     outbox->options.driver = outbox->next.driver;
@@ -508,6 +525,34 @@ take_next_options(struct outbox *outbox)
     make_room(outbox, outbox->options.limits.records_max);
     pthread_mutex_unlock(&outbox->lock);
     outbox->failures = 0;
+    outbox->rest_until_us = 0;
+}
+
+static void
+turn(struct outbox *outbox)
+{
+    take_next_options(outbox);
+    if (outbox->instance == NULL) {
+        open_driver(outbox);
+    } else if (outbox->batch_count > 0) {
+        deliver(outbox);
+    } else if (fill(outbox)) {
+        take_batch(outbox);
+    } else {
+        pause_in_state(outbox, OUTBOX_BLOCKED, 0);
+    }
+}
+
+void
+outbox_turn(struct outbox *outbox)
+{
+    check(outbox->options.is_stepped);
+    pthread_mutex_lock(&outbox->lock);
+    bool may_turn = !must_stop(outbox) && !is_resting(outbox);
+    pthread_mutex_unlock(&outbox->lock);
+    if (may_turn) {
+        turn(outbox);
+    }
 }
 
 void *
@@ -515,17 +560,8 @@ outbox_run(void *context)
 {
     struct outbox *outbox = context;
     while (!is_over(outbox)) {
-        take_next_options(outbox);
-        if (outbox->instance == NULL) {
-            open_driver(outbox);
-        } else if (outbox->batch_count > 0) {
-            deliver(outbox);
-        } else if (fill(outbox)) {
-            take_batch(outbox);
-        } else {
-            pause_in_state(outbox, OUTBOX_BLOCKED, 0);
-        }
+        turn(outbox);
     }
-    close_driver(outbox);
+    outbox_close_driver(outbox);
     return NULL;
 }

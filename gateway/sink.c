@@ -119,6 +119,7 @@ outbox_options_of(const struct sink *sink)
             .queue_max_bytes = (size_t)sink->context->queue_max_bytes,
             .retry_max_ms = retry_max_ms > 0 ? retry_max_ms : sink->context->retry_max_ms,
             .failures = sink->context->failures,
+            .is_stepped = sink->context->is_stepped,
     };
 }
 

@@ -32,6 +32,7 @@ struct sink_context {
     /* Up to where a function's stream has been read: its journal gives out nothing below. */
     uint64_t (*stream_position)(void *context, const char *stream);
     void *wake_context; /* of both */
+    bool is_stepped;    /* as outbox_options says */
 };
 
 /* One declaration as it runs; the driver borrows from it until its instance is closed. */

@@ -14,7 +14,14 @@
 #include "check.h"
 #include "diag.h"
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+enum log_level {
+    LOG_NOTHING = -1, /* for log_setup() only */
+    LOG_ERROR,
+    LOG_WARNING,
+    LOG_NOTICE,
+    LOG_INFO,
+    LOG_DEBUG,
+};
 
 /* Set once at the start of a process, before threads. `part` names the process in each line. */
 void log_setup(enum log_level level, const char *part);
