@@ -1,0 +1,473 @@
+/*
+ * The seeded run: lives of the gateway, one after the other, each ended by a crash but the last.
+ *
+ * Sync policies, as gateway/keeper.c has them: `always` acknowledges what a sync has covered,
+ * `interval` and `never` when the journal has it. What a policy excuses: nothing when the process
+ * is killed; when the power goes, what `interval` has not synced yet, and anything with `never`.
+ */
+#define _GNU_SOURCE
+#include "world.h"
+
+#include "base/mem.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    IN_FLIGHT_MAX = 10,    /* that the broker sends without an acknowledgement */
+    IDLE_ROUNDS = 4,       /* that nothing moves before all is quiet */
+    QUIET_STEPS_MAX = 4000,
+    CHECKPOINT_MS = 100,
+    SEGMENT_BYTES = 8192,  /* small, so that the workload begins many */
+    QUEUE_BYTES = 2000,    /* more waits on disk */
+    CRASHES_MAX = 3,       /* of a run by chance */
+    CHANCE_MOMENTS = 700,  /* a crash by chance comes at one of them */
+};
+
+static const char RULES[] =
+        "CREATE TABLE store WITH ('connector' = 'store');\n"
+        "CREATE TABLE upstream WITH ('connector' = 'upstream');\n"
+        "CREATE FUNCTION relay AS 'relay.c' LANGUAGE C;\n"
+        "CREATE RULE every AS INSERT INTO store SELECT k FROM 'in/+' WHERE v >= 0;\n"
+        "CREATE RULE doubled AS INSERT INTO store SELECT k, v * 2 AS w FROM 'in/+' WHERE v > 2;\n"
+        "CREATE RULE sent WITH ('on_error' = 'errors/${topic(2)}') AS\n"
+        "    INSERT INTO upstream, 'out/${topic(2)}' SELECT k FROM 'in/+' WHERE v >= 0;\n"
+        "CREATE RULE passed AS INSERT INTO relay SELECT k FROM 'in/+' WHERE v > 5;\n"
+        "CREATE RULE relayed AS INSERT INTO store SELECT k FROM relay;\n";
+
+const char *
+sim_break_name(enum sim_break broken)
+{
+    static const char *const names[BREAK_COUNT] = {
+            "nothing",    "ack-early",    "skip-sync",  "forget-last-id",
+            "done-early", "drop-retried", "lying-sync", "lying-names",
+    };
+    return names[broken];
+}
+
+const char *
+sim_mode_name(enum crash_mode mode)
+{
+    static const char *const names[] = {"kill", "drop", "tear"};
+    return names[mode];
+}
+
+/* ---- chance, history, moments ---- */
+
+unsigned
+sim_draw(struct sim *sim, unsigned limit)
+{
+    sim->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+    uint64_t z = sim->random;
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (unsigned)((z ^ (z >> 31)) % limit);
+}
+
+void
+sim_event(struct sim *sim, const char *format, ...)
+{
+    struct buf line = {0};
+    va_list args;
+    buf_printf(&line, "%6" PRIu64 " ", crash_disk_changes(sim->disk));
+    va_start(args, format);
+    buf_vprintf(&line, format, args);
+    va_end(args);
+    for (size_t i = 0; i < line.size; i++) { /* FNV-1a */
+        sim->digest = (sim->digest ^ (unsigned char)line.data[i]) * UINT64_C(0x100000001b3);
+    }
+    if (sim->setup.traces) {
+        printf("%s\n", buf_string(&line));
+    }
+    buf_fini(&line);
+}
+
+void
+sim_wrong(struct sim *sim, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&sim->wrong, format, args);
+    va_end(args);
+    buf_append_char(&sim->wrong, '\n');
+}
+
+bool
+sim_act(struct sim *sim)
+{
+    return sim->os->pwrite(sim->os, sim->effects_fd, "", 1, 0) == 1;
+}
+
+struct token *
+sim_token_of(struct sim *sim, struct bytes payload)
+{
+    size_t from = 0;
+    while (from < payload.size && (payload.data[from] < '0' || payload.data[from] > '9')) {
+        from++;
+    }
+    size_t to = from;
+    while (to < payload.size && payload.data[to] >= '0' && payload.data[to] <= '9') {
+        to++;
+    }
+    int64_t number;
+    bool is_known = bytes_to_int64(bytes_slice(payload, from, to), &number) &&
+                    (uint64_t)number < sim->token_count;
+    return is_known ? &sim->tokens[number] : NULL;
+}
+
+/* ---- the gateway, up and down ---- */
+
+static uint64_t
+tail(void *context)
+{
+    return journal_tail(((struct sim *)context)->journal);
+}
+
+static void
+wake(void *context)
+{
+}
+
+static uint64_t
+stream_position(void *context, const char *stream)
+{
+    return engine_stream_position(((struct sim *)context)->engine, stream);
+}
+
+static bool
+open_engine(struct sim *sim, struct diag_list *diags)
+{
+    const struct engine_options options = {
+            .os = sim->os,
+            .data_dir = "data",
+            .checkpoint_interval_ms = CHECKPOINT_MS,
+            .origin = {.account_id = "1", .principal_property = "by", .gateway = "sim"},
+            .source = {.dir = "data/journal/mqtt", .tail = tail, .wake_fd = -1, .context = sim},
+            .is_stepped = true,
+    };
+    if (!engine_new(&sim->engine, &options, diags)) {
+        return false;
+    }
+    const struct journal_options journal = {
+            .os = sim->os,
+            .dir = "data/journal/mqtt",
+            .segment_bytes = SEGMENT_BYTES,
+            .record_max_bytes = 1 << 16,
+            .position_least = engine_stream_position(sim->engine, "mqtt"),
+            .sync = sim->policy == JOURNAL_SYNC_NEVER ? JOURNAL_SYNC_NEVER : JOURNAL_SYNC_INTERVAL,
+    };
+    return journal_open(&sim->journal, &journal, diags);
+}
+
+static bool
+open_sinks(struct sim *sim, struct diag_list *diags)
+{
+    struct outbox_mark mark;
+    sim->context = (struct sink_context){
+            .os = sim->os,
+            .data_dir = "data",
+            .queue_max_bytes = QUEUE_BYTES,
+            .retry_max_ms = 1000,
+            .segment_bytes = SEGMENT_BYTES,
+            .wake = wake,
+            .stream_position = stream_position,
+            .wake_context = sim,
+            .failures = engine_failures(sim->engine),
+            .is_stepped = true,
+    };
+    bool has_mark = engine_sink_mark(sim->engine, "topic", &mark);
+    if (!sink_open_builtin(&sim->topic_sink, &sim->context, "topic",
+                           driver_find(BYTES("upstream")), has_mark ? &mark : NULL, diags)) {
+        return false;
+    }
+    sim->sinks[sim->sink_count++] = sim->topic_sink;
+    for (size_t i = 0; i < sim->ruleset->relation_count; i++) {
+        struct ruleset_relation *relation = &sim->ruleset->relations[i];
+        char *name = bytes_to_string(relation->declared->name);
+        has_mark = engine_sink_mark(sim->engine, name, &mark);
+        free(name);
+        if (!sink_open(&relation->sink, &sim->context, relation, has_mark ? &mark : NULL, diags)) {
+            return false;
+        }
+        sim->sinks[sim->sink_count++] = relation->sink;
+    }
+    return true;
+}
+
+static void
+take_down(struct sim *sim)
+{
+    crash_disk_stop_after(sim->disk, 0);
+    for (size_t i = 0; i < sim->sink_count; i++) {
+        outbox_stop(sim->sinks[i]->outbox, 0);
+    }
+    engine_free(sim->engine);
+    for (size_t i = 0; i < sim->sink_count; i++) {
+        sink_close(sim->sinks[i], 0);
+    }
+    ruleset_free(sim->ruleset);
+    journal_close(sim->journal);
+    sim->engine = NULL;
+    sim->ruleset = NULL;
+    sim->journal = NULL;
+    sim->sink_count = 0;
+}
+
+/* Whether a call that changes something still goes through. */
+static bool
+is_alive(struct sim *sim, uint64_t end)
+{
+    return crash_disk_changes(sim->disk) < end;
+}
+
+static bool
+bring_up(struct sim *sim, uint64_t end)
+{
+    struct diag_list diags = {0};
+    sim->effects_fd = sim->os->open(sim->os, "effects", O_CREAT | O_RDWR, 0600);
+    bool is_up = sim->effects_fd >= 0 && open_engine(sim, &diags) &&
+                 ruleset_load_text(&sim->ruleset, BYTES("sim.sql"), bytes_of_string(RULES),
+                                   &diags) &&
+                 open_sinks(sim, &diags);
+    if (is_up) {
+        engine_swap(sim->engine, sim->ruleset, sim->sinks, sim->sink_count, sim->topic_sink);
+    } else if (is_alive(sim, end)) {
+        sim_wrong(sim, "life %u does not begin: %.*s", sim->lives,
+                  BYTES_ARG(diag_first_error(&diags)));
+    }
+    diag_list_fini(&diags);
+    return is_up;
+}
+
+/* ---- the broker and what receives ---- */
+
+static void
+acknowledge(struct sim *sim, struct token *token)
+{
+    if (!sim->is_taken[token->message] && sim_act(sim)) {
+        sim->is_taken[token->message] = true;
+        token->is_acknowledged = true;
+        token->is_owed = true;
+        sim_event(sim, "broker: message %u is acknowledged", token->message);
+    }
+}
+
+static bool
+append(struct sim *sim, size_t index)
+{
+    struct token *token = &sim->tokens[index];
+    struct buf topic = {0};
+    struct buf payload = {0};
+    struct diag_list diags = {0};
+    buf_printf(&topic, "in/%zu", index);
+    buf_printf(&payload, token->value == 9 ? "no json %zu" : "{\"k\":%zu,\"v\":%u}", index,
+               token->value);
+    struct record record = {.time_us = sim->os->wall_us(sim->os),
+                            .flags = 1,
+                            .topic = buf_bytes(&topic),
+                            .payload = buf_bytes(&payload)};
+    bool is_appended = journal_append(sim->journal, &record, &diags);
+    token->next = is_appended ? record.next : 0;
+    sim_event(sim, "receive: token %zu of message %u, %s", index, token->message,
+              is_appended ? "kept" : "failed");
+    buf_fini(&topic);
+    buf_fini(&payload);
+    diag_list_fini(&diags);
+    return is_appended;
+}
+
+/* The next message that the broker sends, if it sends one. */
+static bool
+receive(struct sim *sim)
+{
+    while (sim->next_message < sim->setup.messages && sim->is_taken[sim->next_message]) {
+        sim->next_message++;
+    }
+    size_t in_flight = sim->token_count - sim->unacknowledged_token;
+    if (sim->next_message == sim->setup.messages || in_flight >= IN_FLIGHT_MAX) {
+        return false;
+    }
+    sim->tokens = mem_grow(sim->tokens, sim->token_count, &sim->token_capacity,
+                           sizeof *sim->tokens);
+    size_t index = sim->token_count++;
+    unsigned message = sim->next_message++;
+    sim->tokens[index] = (struct token){
+            .message = message, .value = (unsigned)((sim->setup.seed + message * 7) % 10)};
+    bool is_early = sim->setup.broken == BREAK_ACK_EARLY;
+    if (is_early) {
+        acknowledge(sim, &sim->tokens[index]);
+    }
+    if (append(sim, index) && sim->policy != JOURNAL_SYNC_ALWAYS && !is_early) {
+        acknowledge(sim, &sim->tokens[index]);
+    }
+    if (sim->policy != JOURNAL_SYNC_ALWAYS) {
+        sim->unacknowledged_token = sim->token_count;
+    }
+    return true;
+}
+
+/* What the keeper's thread does now and then. */
+static void
+sync_journal(struct sim *sim)
+{
+    struct diag_list diags = {0};
+    bool is_skipped = sim->policy == JOURNAL_SYNC_NEVER || sim->setup.broken == BREAK_SKIP_SYNC;
+    if (sim->unsynced_token < sim->token_count &&
+        (is_skipped || journal_sync(sim->journal, &diags))) {
+        sim_event(sim, "receive: synced up to token %zu", sim->token_count);
+        for (; sim->policy == JOURNAL_SYNC_ALWAYS && sim->unacknowledged_token < sim->token_count;
+             sim->unacknowledged_token++) {
+            struct token *token = &sim->tokens[sim->unacknowledged_token];
+            if (token->next > 0) {
+                acknowledge(sim, token);
+            }
+        }
+        sim->unsynced_token = sim->token_count;
+    }
+    diag_list_fini(&diags);
+}
+
+/* What the crash excuses, and the broker's view of it. */
+static void
+lose_connection(struct sim *sim, enum crash_mode mode)
+{
+    bool is_excused = mode != CRASH_KILL && sim->policy != JOURNAL_SYNC_ALWAYS;
+    size_t from = sim->policy == JOURNAL_SYNC_NEVER ? 0 : sim->unsynced_token;
+    for (size_t i = from; is_excused && i < sim->token_count; i++) {
+        sim->tokens[i].is_owed = false;
+    }
+    sim->next_message = 0;
+    sim->unacknowledged_token = sim->token_count;
+    sim->unsynced_token = mode == CRASH_KILL ? sim->unsynced_token : sim->token_count;
+}
+
+/* ---- a life ---- */
+
+/* One thing that one of the gateway's threads, or time, does next. */
+static void
+step(struct sim *sim)
+{
+    unsigned what = sim_draw(sim, 12);
+    if (what < 3) {
+        receive(sim);
+    } else if (what == 3) {
+        sync_journal(sim);
+    } else if (what < 6) {
+        if (engine_turn(sim->engine)) {
+            sim_event(sim, "engine: read on");
+        }
+    } else if (what < 10) {
+        outbox_turn(sim->sinks[sim_draw(sim, (unsigned)sim->sink_count)]->outbox);
+    } else {
+        crash_disk_advance(sim->disk, sim_draw(sim, 60000));
+    }
+}
+
+static bool
+is_drained(struct sim *sim)
+{
+    bool is_drained = true;
+    for (size_t i = 0; i < sim->sink_count && is_drained; i++) {
+        is_drained = outbox_is_drained(sim->sinks[i]->outbox);
+    }
+    return is_drained;
+}
+
+/* Until every message is acknowledged and nothing waits anywhere. */
+static void
+settle(struct sim *sim, uint64_t end)
+{
+    unsigned idle = 0;
+    unsigned steps = 0;
+    for (; idle < IDLE_ROUNDS && steps < QUIET_STEPS_MAX && is_alive(sim, end); steps++) {
+        bool has_moved = receive(sim);
+        sync_journal(sim);
+        has_moved |= engine_turn(sim->engine);
+        for (size_t i = 0; i < sim->sink_count; i++) {
+            outbox_turn(sim->sinks[i]->outbox);
+        }
+        crash_disk_advance(sim->disk, 20000);
+        idle = has_moved || !is_drained(sim) ? 0 : idle + 1;
+    }
+    if (steps == QUIET_STEPS_MAX) {
+        sim_wrong(sim, "life %u does not come to rest", sim->lives);
+    }
+}
+
+/* Runs until the world ends at moment `end`, or all is quiet. */
+static void
+live(struct sim *sim, uint64_t end)
+{
+    sim->lives++;
+    sim_event(sim, "life %u", sim->lives);
+    crash_disk_stop_after(sim->disk, end == UINT64_MAX
+                                             ? UINT64_MAX
+                                             : end - crash_disk_changes(sim->disk));
+    if (!bring_up(sim, end)) {
+        return;
+    }
+    for (unsigned i = sim->setup.messages * 12; i > 0 && is_alive(sim, end); i--) {
+        step(sim);
+    }
+    settle(sim, end);
+}
+
+static void
+crash(struct sim *sim, enum crash_mode mode)
+{
+    sim_event(sim, "crash: %s", sim_mode_name(mode));
+    take_down(sim);
+    crash_disk_cut(sim->disk, mode);
+    lose_connection(sim, mode);
+}
+
+/* ---- a run ---- */
+
+static void
+set_up(struct sim *sim, const struct sim_setup *setup)
+{
+    *sim = (struct sim){.setup = *setup, .random = setup->seed, .digest = 1};
+    sim->disk = crash_disk_new(setup->seed);
+    sim->os = crash_disk_os(sim->disk);
+    sim->is_taken = mem_new_array(bool, setup->messages);
+    static const enum journal_sync policies[] = {JOURNAL_SYNC_ALWAYS, JOURNAL_SYNC_ALWAYS,
+                                                 JOURNAL_SYNC_INTERVAL, JOURNAL_SYNC_NEVER};
+    sim->policy = policies[setup->seed % 4];
+    crash_disk_lie(sim->disk, setup->broken == BREAK_LYING_SYNC    ? CRASH_LIE_SYNC
+                              : setup->broken == BREAK_LYING_NAMES ? CRASH_LIE_SYNC_DIR
+                                                                   : CRASH_LIE_NONE);
+}
+
+void
+sim_run(struct sim *sim, const struct sim_setup *setup)
+{
+    set_up(sim, setup);
+    if (setup->crash_at == UINT64_MAX) {
+        for (unsigned i = sim_draw(sim, CRASHES_MAX) + 1; i > 0 && sim->wrong.size == 0; i--) {
+            live(sim, crash_disk_changes(sim->disk) + 1 + sim_draw(sim, CHANCE_MOMENTS));
+            crash(sim, (enum crash_mode)sim_draw(sim, CRASH_TEAR + 1));
+        }
+    } else if (setup->crash_at > 0) {
+        live(sim, setup->crash_at);
+        crash(sim, setup->mode);
+    }
+    if (sim->wrong.size == 0) {
+        live(sim, UINT64_MAX);
+    }
+    if (sim->wrong.size == 0) {
+        sim_check(sim);
+    }
+    sim->moments = crash_disk_changes(sim->disk);
+    take_down(sim);
+}
+
+void
+sim_fini(struct sim *sim)
+{
+    crash_disk_free(sim->disk);
+    free(sim->is_taken);
+    free(sim->tokens);
+    buf_fini(&sim->wrong);
+}
