@@ -5,6 +5,7 @@
  */
 #include "command.h"
 #include "ruleset.h"
+#include "ruleset_script.h"
 #include "ruletest.h"
 
 #include "base/json.h"
@@ -142,17 +143,45 @@ read_rules(const char *path, struct rule_file **out, struct diag_list *diags)
 }
 
 static void
-run_test(struct test *test)
+run_rules(struct test *test, const struct rule_file *rules,
+          const struct stream_program *const *programs)
 {
     struct ruletest_options options = {.os = &os_posix,
+                                       .programs = programs,
                                        .differences_max = DIFFERENCES_MAX,
                                        .updated = &test->updated};
+    test->passed = read_text(test->path, RULETEST_TEXT_MAX_BYTES, &test->text, &test->diags) &&
+                   ruletest_run(rules, bytes_of_string(test->path), buf_bytes(&test->text),
+                                &options, &test->report, &test->diags);
+}
+
+/* Stream SQL may use what other files of the folder declare. */
+static void
+run_in_folder(struct test *test, const char *rule_path)
+{
+    struct arena arena = {0};
+    struct ruleset *ruleset;
+    const char *listed;
+    if (ruleset_load_file(&ruleset, rule_path, &listed, &test->diags)) {
+        const struct ruleset_script *script;
+        const struct rule_file *rules = ruleset_file_of(ruleset, listed, &script);
+        run_rules(test, rules, ruleset_script_programs(script, rules, &arena));
+        ruleset_free(ruleset);
+    }
+    arena_fini(&arena);
+}
+
+static void
+run_test(struct test *test)
+{
     struct rule_file *rules;
     char *rule_path = ruletest_rule_path(test->path, &test->diags);
     if (rule_path != NULL && read_rules(rule_path, &rules, &test->diags)) {
-        test->passed = read_text(test->path, RULETEST_TEXT_MAX_BYTES, &test->text, &test->diags) &&
-                       ruletest_run(rules, bytes_of_string(test->path), buf_bytes(&test->text),
-                                    &options, &test->report, &test->diags);
+        if (ruleset_script_is_needed(rules)) {
+            run_in_folder(test, rule_path);
+        } else {
+            run_rules(test, rules, NULL);
+        }
         rule_file_free(rules);
     }
     free(rule_path);

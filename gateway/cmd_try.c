@@ -7,6 +7,7 @@
 #include "command.h"
 #include "host.h"
 #include "ruleset.h"
+#include "ruleset_script.h"
 #include "trial_input.h"
 #include "why_trial.h"
 
@@ -23,6 +24,7 @@ struct try {
     struct rule_file *file; /* of --rule */
     struct ruleset *ruleset; /* of --sql */
     const struct rule **rules;
+    const struct stream_program **programs; /* one a rule; NULL of topic SQL */
     size_t rule_count;
     struct trial *trial;
     struct why_trial *observed;
@@ -144,6 +146,7 @@ try_message(void *context, const struct trial_message *message)
     struct try *try = context;
     try->messages++;
     why_trial_message(try->observed, message);
+    try->line_is_json = true;
     if (trial_run(try->trial, message, &try->arena, count_outcome, try)) {
         try->not_json += !try->line_is_json;
     } else {
@@ -185,7 +188,13 @@ print_reasons(const struct try *try)
         if (try->rule_count > 1) {
             buf_printf(&reason, "%.*s: ", BYTES_ARG(rule_info(try->rules[i])->name));
         }
-        why_trial_reason(try->observed, i, &reason);
+        if (try->programs[i] != NULL) {
+            buf_append_string(&reason, "Nothing came out: no row was kept, or what was is in windows "
+                                       "that have not ended; those of processing time end with "
+                                       "the clock alone.");
+        } else {
+            why_trial_reason(try->observed, i, &reason);
+        }
         fprintf(stderr, "%s\n", buf_string(&reason));
         buf_fini(&reason);
     }
@@ -198,9 +207,17 @@ struct choice {
 };
 
 static void
-add_rule(struct try *try, const struct rule *rule)
+add_rule(struct try *try, const struct rule *rule, const struct stream_program *program)
 {
+    try->programs[try->rule_count] = program;
     try->rules[try->rule_count++] = rule;
+}
+
+static void
+make_room(struct try *try, size_t count)
+{
+    try->rules = mem_new_array(const struct rule *, count);
+    try->programs = mem_new_array(const struct stream_program *, count);
 }
 
 static bool
@@ -209,9 +226,9 @@ load_sql(struct try *try, const char *sql)
     if (!ruleset_load_text(&try->ruleset, BYTES("--sql"), bytes_of_string(sql), &try->diags)) {
         return false;
     }
-    try->rules = mem_new_array(const struct rule *, try->ruleset->rule_count);
+    make_room(try, try->ruleset->rule_count);
     for (size_t i = 0; i < try->ruleset->rule_count; i++) {
-        add_rule(try, try->ruleset->rules[i].rule);
+        add_rule(try, try->ruleset->rules[i].rule, try->ruleset->rules[i].program);
     }
     return true;
 }
@@ -221,6 +238,37 @@ rule_name_at(const void *context, size_t i)
 {
     struct try *try = (struct try *)(uintptr_t)context;
     return arena_copy(&try->arena, rule_info(try->file->rules[i])->name).data;
+}
+
+/* Of stream SQL: with what other files of the folder declare. */
+static bool
+add_folder_rules(struct try *try, const struct choice *choice)
+{
+    const char *listed;
+    if (!ruleset_load_file(&try->ruleset, choice->path, &listed, &try->diags)) {
+        return false;
+    }
+    make_room(try, try->ruleset->rule_count);
+    for (size_t i = 0; i < try->ruleset->rule_count; i++) {
+        const struct ruleset_rule *rule = &try->ruleset->rules[i];
+        if (strcmp(rule->path, listed) == 0 &&
+            (choice->name == NULL || bytes_equal_string(rule->info->name, choice->name))) {
+            add_rule(try, rule->rule, rule->program);
+        }
+    }
+    return true;
+}
+
+static void
+add_file_rules(struct try *try, const struct choice *choice)
+{
+    make_room(try, try->file->rule_count);
+    for (size_t i = 0; i < try->file->rule_count; i++) {
+        const struct rule *rule = try->file->rules[i];
+        if (choice->name == NULL || bytes_equal_string(rule_info(rule)->name, choice->name)) {
+            add_rule(try, rule, NULL);
+        }
+    }
 }
 
 /* The file alone: tables that it names may be declared in others. */
@@ -234,12 +282,10 @@ load_file(struct try *try, const struct choice *choice)
     if (!parsed) {
         return false;
     }
-    try->rules = mem_new_array(const struct rule *, try->file->rule_count);
-    for (size_t i = 0; i < try->file->rule_count; i++) {
-        const struct rule *rule = try->file->rules[i];
-        if (choice->name == NULL || bytes_equal_string(rule_info(rule)->name, choice->name)) {
-            add_rule(try, rule);
-        }
+    if (!ruleset_script_is_needed(try->file)) {
+        add_file_rules(try, choice);
+    } else if (!add_folder_rules(try, choice)) {
+        return false;
     }
     if (try->rule_count > 0) {
         return true;
@@ -268,8 +314,14 @@ run_try(struct try *try, const struct choice *choice, const char *input_path)
         try->input.name = input_path == NULL ? BYTES("-") : bytes_of_string(input_path);
         try->trial = trial_new(try->rules, try->rule_count, &host.rule, try->seed);
         try->observed = why_trial_new(try->rules, try->rule_count);
+        for (size_t i = 0; i < try->rule_count; i++) {
+            if (try->programs[i] != NULL) {
+                trial_set_program(try->trial, i, try->programs[i]);
+            }
+        }
         trial_input_each(&try->input, buf_bytes(&input), &try->arena, try_message, try,
                          &try->diags);
+        trial_finish(try->trial, &try->arena, count_outcome, try);
         fflush(stdout); /* rows before the summary, also where both go to one place */
         print_summary(try);
         print_reasons(try);
@@ -277,6 +329,7 @@ run_try(struct try *try, const struct choice *choice, const char *input_path)
     trial_free(try->trial);
     why_trial_free(try->observed);
     free(try->rules);
+    free(try->programs);
     rule_file_free(try->file);
     ruleset_free(try->ruleset);
     host_fini(&host);

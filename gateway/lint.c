@@ -292,7 +292,8 @@ lint_tables(const struct ruleset *ruleset, struct diag_list *diags)
 {
     for (size_t i = 0; i < ruleset->relation_count; i++) {
         const struct ruleset_relation *relation = &ruleset->relations[i];
-        if (!is_used(ruleset, relation)) {
+        bool is_source = relation->relation.driver->is_source; /* unread ones do no harm */
+        if (!is_source && !is_used(ruleset, relation)) {
             diag_at(diags, DIAG_WARNING, &relation->declared->place,
                     "no rule uses %s '%.*s'",
                     relation->declared->kind == RULE_TABLE ? "table" : "function",

@@ -133,6 +133,18 @@ bool ruleset_parse_file(struct rule_file **out, const char *path, struct bytes t
                         struct diag_list *diags) MUST_CHECK;
 
 /*
+ * Builds the generation that the folder of a rule file would give, without asking the files' own
+ * tests: for whoever runs the rules of that file. Errors of others count only where the file then
+ * does not link. `*listed_path` is how the generation names the file.
+ */
+bool ruleset_load_file(struct ruleset **out, const char *path, const char **listed_path,
+                       struct diag_list *diags) MUST_CHECK;
+
+/* A file of a generation, and its stream SQL (or NULL). */
+const struct rule_file *ruleset_file_of(const struct ruleset *ruleset, const char *path,
+                                        const struct ruleset_script **script);
+
+/*
  * Builds a generation from a text, for `try` and tests. The text may also be a query alone
  * (SELECT ... [FROM ...]): then there is one rule without targets, and without FROM it has no
  * source either, that is, no filter in `topics`.

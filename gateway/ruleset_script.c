@@ -306,3 +306,18 @@ ruleset_script_program(const struct ruleset_script *script, const struct rule_fi
     }
     return NULL;
 }
+
+const struct stream_program *const *
+ruleset_script_programs(const struct ruleset_script *script, const struct rule_file *file,
+                        struct arena *arena)
+{
+    if (script == NULL) {
+        return NULL;
+    }
+    const struct stream_program **programs =
+            arena_new_array(arena, const struct stream_program *, file->rule_count);
+    for (size_t i = 0; i < file->rule_count; i++) {
+        programs[i] = ruleset_script_program(script, file, rule_info(file->rules[i]));
+    }
+    return programs;
+}

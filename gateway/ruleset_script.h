@@ -44,6 +44,11 @@ bool ruleset_script_compile(struct ruleset_script **out, struct ruleset_script *
 struct ruleset_script *ruleset_script_ref(struct ruleset_script *script);
 void ruleset_script_unref(struct ruleset_script *script); /* accepts NULL */
 
+/* One a rule of the file, NULL of those of topic SQL. In the arena; NULL without a script. */
+const struct stream_program *const *ruleset_script_programs(const struct ruleset_script *script,
+                                                            const struct rule_file *file,
+                                                            struct arena *arena);
+
 /* The program of a rule of the file; NULL: it has none. `script` may be NULL. */
 const struct stream_program *ruleset_script_program(const struct ruleset_script *script,
                                                     const struct rule_file *file,

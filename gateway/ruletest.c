@@ -369,6 +369,8 @@ run_steps(struct run *run)
         run->output_count = 0;
         if (step->has_message) {
             run_message(run, step);
+        } else {
+            trial_pass_time(run->trial, step->message.time_us, &run->arena, collect, run);
         }
         if (!compare_step(run, step)) {
             passed = false;
@@ -394,6 +396,11 @@ run_in_world(struct run *run, const struct rule_file *rules)
     }
     run->trial = trial_new((const struct rule *const *)rules->rules, rules->rule_count,
                            os == NULL ? NULL : &host.rule, run->script->seed);
+    for (size_t i = 0; run->options->programs != NULL && i < rules->rule_count; i++) {
+        if (run->options->programs[i] != NULL) {
+            trial_set_program(run->trial, i, run->options->programs[i]);
+        }
+    }
     bool passed = run_steps(run);
     trial_free(run->trial);
     if (os != NULL) {

@@ -6,6 +6,9 @@
  * function would emit is written as input. What a rule publishes does not come back as a message.
  * The text's grammar is in ruletest_script.h.
  *
+ * Rows of windows stand under the message, or the passage of time, that sets them free; what is
+ * still open at the end gives none.
+ *
  * A step passes when the outputs are those that are written below it, in the order of the rules and
  * of their targets. Rows and failures must all be written; `filtered`, `undefined` and `unmatched`
  * may be left out.
@@ -24,7 +27,11 @@ enum {
     RULETEST_TIME_MAX_MS = 2000,
 };
 
+struct stream_program;
+
 struct ruletest_options {
+    /* One a rule of the file, NULL of those of topic SQL; NULL: all are. */
+    const struct stream_program *const *programs;
     const struct os *os;    /* its clock ends a run that takes too long, its files know time
                              * zones; NULL: neither */
     size_t differences_max; /* to report; further ones are counted */
@@ -62,10 +69,11 @@ void ruletest_text_fini(struct ruletest_text *test);
 bool ruletest_text_equal(const struct ruletest_text *a, const struct ruletest_text *b);
 
 /*
- * Whether a rule file may run: it has no test, or one that passes. Else the first difference is an
- * error in `diags`.
+ * Whether a rule file may run: it has no test, or one that passes. `programs` as in the options.
+ * Else the first difference is an error in `diags`.
  */
 bool ruletest_permits(const struct ruletest_text *test, const struct rule_file *rules,
+                      const struct stream_program *const *programs,
                       struct diag_list *diags) MUST_CHECK;
 
 /* Whether a name in a folder of rules is that of a test. */

@@ -61,10 +61,11 @@ ruletest_text_equal(const struct ruletest_text *a, const struct ruletest_text *b
 
 bool
 ruletest_permits(const struct ruletest_text *test, const struct rule_file *rules,
-                 struct diag_list *diags)
+                 const struct stream_program *const *programs, struct diag_list *diags)
 {
     struct bytes path = bytes_of_string(test->path);
-    struct ruletest_options options = {.os = &os_posix, .differences_max = 1};
+    struct ruletest_options options = {
+            .os = &os_posix, .programs = programs, .differences_max = 1};
     struct ruletest_report report;
     if (test->error == ENOENT) {
         return true;

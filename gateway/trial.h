@@ -11,6 +11,7 @@
 #define HEADGATE_TRIAL_H
 
 #include "rules/rule.h"
+#include "rules/stream/stream.h"
 
 /* ---- messages from lines ---- */
 
@@ -72,13 +73,27 @@ struct trial *trial_new(const struct rule *const *rules, size_t count,
                         const struct rule_host *host, uint64_t seed);
 void trial_free(struct trial *trial);
 
+/* Makes a rule one of stream SQL. Its rows come out under the message, or the time, that sets them
+ * free; `trial_outcome.row` is filled for each of them. The program must outlive the trial. */
+void trial_set_program(struct trial *trial, size_t rule, const struct stream_program *program);
+
+typedef void trial_each_fn(void *context, struct trial_outcome *outcome);
+
+/* Time passes without a message: rows of stream SQL that wait for the clock. */
+void trial_pass_time(struct trial *trial, int64_t time_us, struct arena *arena,
+                     trial_each_fn *each, void *context);
+
+/* No more messages: windows in event time fire. */
+void trial_finish(struct trial *trial, struct arena *arena, trial_each_fn *each, void *context);
+
 /*
  * Runs one message through every rule that it reaches, in the order of the rules, and calls `each`
  * with what became of it. `message->time_us` is used as it is. A rule without FROM is reached by
- * every message; $aws/rules/NAME/... reaches the rule NAME only. False: it reached none.
+ * every message; $aws/rules/NAME/... reaches the rule NAME only. First time passes up to the
+ * message's. False: it reached none.
  */
 bool trial_run(struct trial *trial, const struct trial_message *message, struct arena *arena,
-               void (*each)(void *context, struct trial_outcome *outcome), void *context);
+               trial_each_fn *each, void *context);
 
 /* ---- payloads as text ---- */
 

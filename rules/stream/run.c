@@ -231,14 +231,25 @@ find_next_tick(void *context, struct stream_run *child)
     *next = at < *next ? at : *next;
 }
 
+/* Event time that goes on by the clock sets nothing free where nothing is held. */
+static bool
+waits_in_vain(const struct stream_run *run, const struct stream_op *op)
+{
+    const struct stream_run *root = run->parent == NULL ? run : run->parent;
+    return op->plan->class == &stream_source_class && root->state_bytes == 0 &&
+           ((const struct stream_source_plan *)op->plan)->is_idle_advance;
+}
+
 int64_t
 stream_run_next_tick(const struct stream_run *run)
 {
     int64_t next = INT64_MAX;
     stream_keyed_each(run, find_next_tick, &next);
     for (size_t i = 0; i < run->op_count; i++) {
-        const struct stream_op_class *class = run->ops[i]->plan->class;
-        int64_t at = class->next_tick == NULL ? INT64_MAX : class->next_tick(run->ops[i]);
+        const struct stream_op *op = run->ops[i];
+        const struct stream_op_class *class = op->plan->class;
+        int64_t at = class->next_tick == NULL || waits_in_vain(run, op) ? INT64_MAX
+                                                                        : class->next_tick(op);
         next = at < next ? at : next;
     }
     return next;

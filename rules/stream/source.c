@@ -8,6 +8,8 @@
  */
 #include "op.h"
 
+enum { IDLE_STEP_MS = 1000 }; /* in which event time goes on by the clock */
+
 struct source_op {
     struct stream_op op;
     int64_t last_row_ms; /* processing time of the last row; for idle_ms */
@@ -133,7 +135,8 @@ next_tick(const struct stream_op *op)
     const struct stream_source_plan *plan = (const struct stream_source_plan *)op->plan;
     bool waits = plan->idle_ms > 0 && plan->watermark != NULL && op->watermark_ms != INT64_MIN &&
                  op->watermark_ms != INT64_MAX && (plan->is_idle_advance || !source->is_idle);
-    return waits ? source->last_row_ms + plan->idle_ms + 1 : INT64_MAX;
+    int64_t step_ms = plan->is_idle_advance && source->is_idle ? IDLE_STEP_MS : 1;
+    return waits ? source->last_row_ms + plan->idle_ms + step_ms : INT64_MAX;
 }
 
 static void
@@ -150,6 +153,7 @@ tick(struct stream_op *op, struct stream_run *run)
         stream_push_idle(op, run, true);
         return;
     }
+    source->is_idle = true;
     source->last_row_ms += silent_ms;
     op->watermark_ms += silent_ms;
     stream_push_watermark(op, run, op->watermark_ms);
