@@ -2,9 +2,12 @@
  * headgate check: every error and every warning of a folder of rules in one run, in the order of
  * files and lines.
  */
+#include "checkpoint.h"
 #include "command.h"
 #include "lint.h"
 #include "ruleset.h"
+
+#include "base/os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,11 +63,67 @@ print_summary(const char *path, const struct ruleset *ruleset, const struct rule
     buf_fini(&out);
 }
 
+/* ---- what a reload would do to open windows ---- */
+
+static const struct ruleset_rule *
+find_flow(const struct ruleset *ruleset, struct bytes name)
+{
+    const struct ruleset_rule *rule = map_find(&ruleset->by_name, name);
+    return rule != NULL && rule->program != NULL ? rule : NULL;
+}
+
+static const struct checkpoint_rule *
+find_saved(const struct checkpoint *checkpoint, struct bytes name)
+{
+    for (size_t i = 0; i < checkpoint->rule_count; i++) {
+        if (bytes_equal(checkpoint->rules[i].name, name)) {
+            return &checkpoint->rules[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+print_rule_diff(const struct checkpoint *checkpoint, const struct ruleset_rule *rule)
+{
+    const struct checkpoint_rule *saved = find_saved(checkpoint, rule->info->name);
+    const char *what =
+            saved == NULL ? "is new"
+            : stream_state_fits(rule->program, saved->state)
+                    ? "keeps its open windows"
+                    : "begins anew: its sources, keys, windows or aggregates are others";
+    printf("rule '%.*s' %s\n", BYTES_ARG(rule->info->name), what);
+}
+
+/* Against the gateway's last checkpoint, whether it runs or not. */
+static void
+print_diff(const char *data_dir, const struct ruleset *ruleset, struct diag_list *diags)
+{
+    struct arena arena = {0};
+    struct checkpoint checkpoint;
+    if (checkpoint_load(&os_posix, data_dir, &arena, &checkpoint, diags)) {
+        for (size_t i = 0; i < ruleset->rule_count; i++) {
+            if (ruleset->rules[i].program != NULL) {
+                print_rule_diff(&checkpoint, &ruleset->rules[i]);
+            }
+        }
+        for (size_t i = 0; i < checkpoint.rule_count; i++) {
+            if (find_flow(ruleset, checkpoint.rules[i].name) == NULL) {
+                printf("rule '%.*s' is gone, and its open windows with it\n",
+                       BYTES_ARG(checkpoint.rules[i].name));
+            }
+        }
+    }
+    arena_fini(&arena);
+}
+
 int
 cmd_check(int argc, char **argv)
 {
-    bool strict = false;
+    bool strict = false, diff = false;
     const struct flag flags[] = {
+            {"--diff", NULL, "say which rules of stream SQL would keep their open windows", NULL,
+             &diff},
             {"--strict", NULL, "warnings fail too", NULL, &strict},
     };
     struct command_line line;
@@ -91,6 +150,9 @@ cmd_check(int argc, char **argv)
         if (loaded) {
             print_summary(path, ruleset, &report, &diags);
         }
+    }
+    if (loaded && diff) {
+        print_diff(line.config.data_dir, ruleset, &diags);
     }
     ruleset_free(ruleset);
     diag_list_fini(&diags);

@@ -432,13 +432,24 @@ inherit(struct stream_run *run, struct stream_op *op)
     }
 }
 
+static bool
+read_fit(struct wire_reader *reader, const struct stream_program *program)
+{
+    return wire_get_u8(reader) == SAVE_VERSION && wire_get_u64(reader) == program->fingerprint;
+}
+
+bool
+stream_state_fits(const struct stream_program *program, struct bytes saved)
+{
+    struct wire_reader reader = wire_reader(saved);
+    return read_fit(&reader, program);
+}
+
 bool
 stream_run_load(struct stream_run *run, struct bytes saved)
 {
     struct wire_reader reader = wire_reader(saved);
-    bool is_ours = wire_get_u8(&reader) == SAVE_VERSION &&
-                   wire_get_u64(&reader) == run->program->fingerprint;
-    if (!is_ours) {
+    if (!read_fit(&reader, run->program)) {
         return false;
     }
     run->sequence = wire_get_u64(&reader);

@@ -158,4 +158,7 @@ int64_t stream_run_watermark(const struct stream_run *run); /* of the first sour
 void stream_run_save(const struct stream_run *run, struct buf *out);
 bool stream_run_load(struct stream_run *run, struct bytes saved) MUST_CHECK;
 
+/* Whether a state that was saved means what the program's would. */
+bool stream_state_fits(const struct stream_program *program, struct bytes saved);
+
 #endif

@@ -121,6 +121,21 @@ def test_rows_out_of_order_and_rows_that_cannot_be_used(broker, gateway):
     assert 'hopping: 1 late' in gateway.run('status').stdout
 
 
+def test_check_says_which_windows_an_edit_would_keep(broker, gateway):
+    path = gateway.write_rule('count', COUNTED)
+    gateway.start()
+    broker.publish('sensors/data', as_lines(SEED1['input'][:3]), lines=True)
+    wait_until(lambda: gateway.rule('hopping')['messages'] == 3, 'the readings')
+    gateway.stop()
+    path.write_text(COUNTED.replace('status, COUNT(*)', 'status AS s, COUNT(*) AS n'))
+    assert "rule 'hopping' keeps its open windows" in gateway.run('check', '--diff').stdout
+    path.write_text(COUNTED.replace("INTERVAL '1' MINUTE", "INTERVAL '2' MINUTE"))
+    assert "rule 'hopping' begins anew" in gateway.run('check', '--diff').stdout
+    path.write_text(COUNTED.replace('RULE hopping', 'RULE jumping'))
+    assert gateway.run('check', '--diff').stdout.splitlines()[-2:] == [
+        "rule 'jumping' is new", "rule 'hopping' is gone, and its open windows with it"]
+
+
 def test_windows_survive_kills_and_edits(broker, gateway):
     gateway.write_rule('count', COUNTED)
     gateway.start()
