@@ -16,6 +16,9 @@
  * one range of the log after a cut. Order matters to sinks that take an id for old when they have
  * seen a higher one.
  *
+ * The oldest can be given up from the left: those of `front` that the sink's thread has are only
+ * marked (it removes them), those on disk are read once more, so that they can be counted by rule.
+ *
  * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
  * stream, rule, source | varint hops | counted params, original, rejection | u8 flags: 1 made by an
  * error action. Its topic is the target. A rejection that is not empty came with the push.
@@ -293,6 +296,7 @@ backlog_close(struct backlog *backlog)
     waiting_list_free(&backlog->front);
     waiting_list_free(&backlog->rear);
     journal_reader_close(backlog->reader);
+    journal_reader_close(backlog->dropper);
     journal_close(backlog->journal);
     free(backlog->dir);
     *backlog = (struct backlog){0};
@@ -352,6 +356,9 @@ backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_li
         return false;
     }
     const struct waiting *first = backlog->front.first;
+    while (first != NULL && first->is_doomed) {
+        first = first->next;
+    }
     uint64_t tail = journal_tail(backlog->journal);
     uint64_t index = first != NULL ? first->log_index
                                    : backlog->next_index - backlog->disk_records;
@@ -374,8 +381,102 @@ backlog_is_empty(const struct backlog *backlog)
 bool
 backlog_is_full(const struct backlog *backlog)
 {
-    return backlog->rear.count > 0 ||
+    bool is_at_limit = backlog->max_bytes > 0 && !backlog->drops_oldest &&
+                       backlog_bytes(backlog) >= backlog->max_bytes;
+    return is_at_limit || backlog->rear.count > 0 ||
            (backlog->front.bytes > backlog->memory_max_bytes && backlog->front.count > 1);
+}
+
+uint64_t
+backlog_bytes(const struct backlog *backlog)
+{
+    uint64_t disk =
+            backlog->is_spilled ? journal_tail(backlog->journal) - backlog->disk_head : 0;
+    return backlog->front.bytes - backlog->doomed_bytes + disk + backlog->rear.bytes;
+}
+
+/* ---- giving up the oldest ---- */
+
+/* All records on disk have been read: what follows them is in memory. */
+static void
+end_disk_run(struct backlog *backlog)
+{
+    backlog->lost += backlog->disk_records;
+    backlog->disk_records = 0;
+    backlog->is_spilled = false;
+    backlog->unlogged = backlog->rear.first;
+    list_join(&backlog->front, &backlog->rear);
+}
+
+static void
+drop_from_front(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped, void *context)
+{
+    struct waiting *next;
+    for (struct waiting *waiting = backlog->front.first;
+         waiting != NULL && backlog_bytes(backlog) > bytes; waiting = next) {
+        next = waiting->next;
+        if (!waiting->is_taken) {
+            dropped(context, &waiting->record);
+            backlog_remove(backlog, waiting);
+        } else if (!waiting->is_doomed) {
+            waiting->is_doomed = true;
+            backlog->doomed_bytes += waiting->size;
+        }
+    }
+}
+
+static bool
+open_dropper(struct backlog *backlog, struct diag_list *diags)
+{
+    if (backlog->dropper != NULL &&
+        journal_reader_position(backlog->dropper) != backlog->disk_head) {
+        journal_reader_close(backlog->dropper);
+        backlog->dropper = NULL;
+    }
+    return backlog->dropper != NULL ||
+           journal_reader_open(&backlog->dropper, backlog->os, backlog->dir, backlog->disk_head,
+                               diags);
+}
+
+static bool
+drop_from_disk(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped, void *context,
+               struct diag_list *diags)
+{
+    if (!open_dropper(backlog, diags)) {
+        backlog->dropper = NULL;
+        return false;
+    }
+    uint64_t tail = journal_tail(backlog->journal);
+    bool is_read = true;
+    while (is_read && backlog->disk_head < tail && backlog_bytes(backlog) > bytes) {
+        struct record record;
+        struct sink_record found;
+        struct bytes rejection;
+        enum journal_read result = journal_reader_next(backlog->dropper, tail, &record, diags);
+        is_read = result == JOURNAL_RECORD || result == JOURNAL_GAP;
+        if (result == JOURNAL_RECORD && decode_record(&record, &found, &rejection)) {
+            dropped(context, &found);
+            backlog->disk_records -= backlog->disk_records > 0;
+        }
+        backlog->disk_head = journal_reader_position(backlog->dropper);
+    }
+    if (backlog->disk_head >= tail) {
+        end_disk_run(backlog);
+    }
+    return is_read;
+}
+
+bool
+backlog_drop_oldest(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped,
+                    void *context, struct diag_list *diags)
+{
+    drop_from_front(backlog, bytes, dropped, context);
+    if (backlog->is_spilled && backlog_bytes(backlog) > bytes) {
+        bool is_read = drop_from_disk(backlog, bytes, dropped, context, diags);
+        drop_from_front(backlog, bytes, dropped, context); /* what was behind the disk run */
+        return is_read;
+    }
+    return true;
 }
 
 /* ---- the sink's thread's side ---- */
@@ -414,10 +515,26 @@ backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_
     return is_read;
 }
 
+/* Frees what was given up while it was being read. */
+static void
+discard_dropped(const struct backlog *backlog, struct waiting_list *read)
+{
+    uint64_t head = backlog->is_spilled ? backlog->disk_head : UINT64_MAX;
+    while (read->first != NULL && read->first->log_position < head) {
+        struct waiting *waiting = read->first;
+        list_remove(read, waiting);
+        waiting_free(waiting);
+    }
+}
+
 void
 backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end)
 {
-    check(backlog->is_spilled && backlog->unlogged == NULL);
+    discard_dropped(backlog, read);
+    if (!backlog->is_spilled || end <= backlog->disk_head) {
+        return;
+    }
+    check(backlog->unlogged == NULL);
     uint64_t index = backlog->next_index - backlog->disk_records;
     for (struct waiting *waiting = read->first; waiting != NULL; waiting = waiting->next) {
         waiting->log_index = index++;
@@ -427,11 +544,7 @@ backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end)
     backlog->disk_head = end;
     list_join(&backlog->front, read);
     if (end >= journal_tail(backlog->journal)) {
-        backlog->lost += backlog->disk_records;
-        backlog->disk_records = 0;
-        backlog->is_spilled = false;
-        backlog->unlogged = backlog->rear.first;
-        list_join(&backlog->front, &backlog->rear);
+        end_disk_run(backlog);
     }
 }
 
@@ -441,6 +554,7 @@ backlog_remove(struct backlog *backlog, struct waiting *waiting)
     if (backlog->unlogged == waiting) {
         backlog->unlogged = waiting->next;
     }
+    backlog->doomed_bytes -= waiting->is_doomed ? waiting->size : 0;
     list_remove(&backlog->front, waiting);
     waiting_free(waiting);
 }

@@ -22,8 +22,13 @@ struct waiting {
     uint64_t log_index;    /* the how-manieth record of the log; with log_position only */
     int64_t pushed_us;     /* monotonic; for lingering */
     char *rejection; /* the reason; its dead letter is not written yet. Set under the lock */
+    bool is_taken;   /* the sink's thread has it in a batch: only that thread may remove it */
+    bool is_doomed;  /* given up while it was taken */
     /* the sink's thread's alone: */
     unsigned attempts;
+    unsigned refusals;      /* among them: others were taken meanwhile */
+    uint64_t taken_before;  /* outbox->taken at the last attempt */
+    int64_t aside_until_us; /* monotonic: others go first until then; 0: it is not set aside */
     int64_t first_attempt_us;
     bool is_settled; /* delivered, or its dead letter is written */
     char bytes[];
@@ -41,8 +46,11 @@ struct backlog {
     const struct os *os;
     char *dir;
     size_t memory_max_bytes;
+    uint64_t max_bytes;  /* in memory and on disk; 0: any */
+    bool drops_oldest;   /* above `max_bytes` the oldest are given up; else backlog_is_full() */
     struct journal *journal;       /* the core's */
     struct journal_reader *reader; /* the sink's thread's */
+    struct journal_reader *dropper; /* the core's: reads what is given up, to count it */
 
     struct waiting_list front;    /* the oldest */
     struct waiting *unlogged;     /* the first of `front` that is not in the log; NULL: all are */
@@ -52,6 +60,7 @@ struct backlog {
     struct waiting_list rear;     /* follow those on disk, because the disk took no more */
     uint64_t next_index;          /* of the log's next record */
     uint64_t lost;                /* records of the log that could not be read back */
+    uint64_t doomed_bytes;        /* of records in `front` that are given up */
     int64_t spill_again_us;       /* after a failed append: not before this time */
 };
 
@@ -74,6 +83,20 @@ bool backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct di
 bool backlog_is_empty(const struct backlog *backlog);
 bool backlog_is_full(const struct backlog *backlog);
 
+/* Bytes that wait, in memory and on disk. */
+uint64_t backlog_bytes(const struct backlog *backlog);
+
+/* Is told of a record that was given up; it is freed afterwards. */
+typedef void (*backlog_drop_fn)(void *context, const struct sink_record *record);
+
+/*
+ * Gives up the oldest records until at most `bytes` wait. Those that the sink's thread has are
+ * doomed: no later cut holds them, and it removes and counts them itself. Reads what is dropped
+ * from the disk. False: it cannot be read (diags).
+ */
+bool backlog_drop_oldest(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped,
+                         void *context, struct diag_list *diags) MUST_CHECK;
+
 /*
  * Reads records of the log from `head` up to `limit` into `out`, about `max_bytes` of them.
  * WITHOUT the lock, by the sink's thread. `end` is set to where the next read begins.
@@ -81,7 +104,7 @@ bool backlog_is_full(const struct backlog *backlog);
 bool backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_bytes,
                   struct waiting_list *out, uint64_t *end, struct diag_list *diags) MUST_CHECK;
 
-/* Moves what was read behind `front`. */
+/* Moves what was read behind `front`, but for what was given up meanwhile. */
 void backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end);
 
 /* Takes a record out of `front` and frees it. */

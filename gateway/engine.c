@@ -30,6 +30,7 @@ enum {
     BATCH_RECORDS_MAX = 1024,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     RETRY_READ_MS = 1000,
+    FULL_LOG_EVERY_MS = 60000,
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
@@ -104,12 +105,22 @@ ensure_reader(struct engine *engine, struct input *input)
     return input->reader != NULL;
 }
 
-/* A sink that cannot even spill to disk: better to read on later than to hold it all in memory. */
+/*
+ * A sink at its bound, or one that cannot even spill to disk: better to read on later, since the
+ * journal holds what comes. No input is read then, whichever rules it feeds.
+ */
 static bool
-is_any_sink_full(const struct engine *engine)
+is_any_sink_full(struct engine *engine)
 {
+    const struct os *os = engine->options.os;
     for (size_t i = 0; i < engine->current->sink_count; i++) {
-        if (outbox_is_full(engine->current->sinks[i]->outbox)) {
+        const struct sink *sink = engine->current->sinks[i];
+        if (outbox_is_full(sink->outbox)) {
+            if (log_gate_open(&engine->full_gate, os->mono_us(os) / 1000, FULL_LOG_EVERY_MS)) {
+                log_warning("no more records may wait for '%s': all rules wait for it, the journal "
+                            "holds what arrives",
+                            sink->name);
+            }
             return true;
         }
     }

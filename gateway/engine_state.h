@@ -95,6 +95,7 @@ struct engine {
     size_t flow_count, flow_capacity;
     struct clock *clock;
     bool hurried; /* the sinks know of the commit that is near */
+    struct log_gate full_gate;
 };
 
 /* ---- engine_ask.c ---- */

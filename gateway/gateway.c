@@ -335,6 +335,7 @@ set_context(struct gateway *gateway)
                       .config_text = bytes_of(buf_take_string(&text), size)},
             .queue_max_bytes = config->queue_max,
             .retry_max_ms = config->retry_max,
+            .backlog_max_bytes = config->backlog_max,
             .segment_bytes = config->segment_size,
             .wake = wake_engine,
             .stream_position = stream_position,

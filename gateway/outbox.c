@@ -10,7 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_MIN_MS = 200 };
+enum {
+    RETRY_MIN_MS = 200,
+    DROP_SLACK_BYTES = 256 * 1024,
+    DROPS_LOG_EVERY_MS = 10000,
+};
 
 int64_t
 outbox_now_us(const struct outbox *outbox)
@@ -76,6 +80,14 @@ outbox_free(struct outbox *outbox)
     free(outbox);
 }
 
+/* Under the lock, or before there is a thread. */
+static void
+set_bounds(struct outbox *outbox, const struct outbox_options *options)
+{
+    outbox->backlog.max_bytes = options->backlog_max_bytes;
+    outbox->backlog.drops_oldest = options->drops_oldest;
+}
+
 bool
 outbox_open(struct outbox **out, const struct outbox_options *options, struct diag_list *diags)
 {
@@ -87,6 +99,7 @@ outbox_open(struct outbox **out, const struct outbox_options *options, struct di
     free(dir);
     if (is_open) {
         outbox->stats.restored = options->mark.records;
+        set_bounds(outbox, options);
         int result = options->is_stepped
                              ? 0
                              : pthread_create(&outbox->thread, NULL, outbox_run, outbox);
@@ -111,6 +124,7 @@ outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options)
     pthread_mutex_lock(&outbox->lock);
     outbox->next = *options;
     outbox->has_next = true;
+    set_bounds(outbox, options);
     pthread_cond_signal(&outbox->changed);
     pthread_mutex_unlock(&outbox->lock);
 }
@@ -175,6 +189,40 @@ wake(struct outbox *outbox)
     }
 }
 
+void
+outbox_count_dropped(void *context, const struct sink_record *record)
+{
+    struct outbox *outbox = context;
+    outbox->stats.dropped++;
+    tally_of(&outbox->tallies, record->rule)->dropped++;
+}
+
+/* Under the lock: keeps below the bound. A little more is given up, so that reads come in rows. */
+static bool
+drop_oldest(struct outbox *outbox, struct diag_list *diags)
+{
+    struct backlog *backlog = &outbox->backlog;
+    uint64_t max_bytes = backlog->max_bytes;
+    uint64_t slack = max_bytes / 16 < DROP_SLACK_BYTES ? max_bytes / 16 : DROP_SLACK_BYTES;
+    if (!backlog->drops_oldest || max_bytes == 0 || backlog_bytes(backlog) <= max_bytes) {
+        return false;
+    }
+    if (!backlog_drop_oldest(backlog, max_bytes - slack, outbox_count_dropped, outbox, diags)) {
+        outbox_note_error(outbox, diag_first_error(diags));
+    }
+    pthread_cond_signal(&outbox->changed); /* what its thread has may be doomed */
+    return true;
+}
+
+static void
+log_dropped(struct outbox *outbox)
+{
+    if (log_gate_open(&outbox->drop_gate, outbox_now_us(outbox) / 1000, DROPS_LOG_EVERY_MS)) {
+        log_warning("'%s': more waits than 'backlog.max' allows, the oldest records are dropped",
+                    outbox->options.name);
+    }
+}
+
 static void
 push(struct outbox *outbox, const struct sink_record *record, struct bytes rejection)
 {
@@ -187,8 +235,12 @@ push(struct outbox *outbox, const struct sink_record *record, struct bytes rejec
         outbox_note_error(outbox, rejection);
     }
     outbox->stats.pushed++;
+    bool has_dropped = drop_oldest(outbox, &diags);
     wake(outbox);
     pthread_mutex_unlock(&outbox->lock);
+    if (has_dropped) {
+        log_dropped(outbox);
+    }
     diag_list_fini(&diags);
 }
 
@@ -316,6 +368,7 @@ outbox_stats(struct outbox *outbox, struct outbox_stats *out)
     const struct backlog *backlog = &outbox->backlog;
     *out = outbox->stats;
     out->lost = backlog->lost;
+    out->is_full = backlog_is_full(backlog);
     out->queued_records = backlog->front.count + backlog->rear.count;
     out->queued_bytes = backlog->front.bytes + backlog->rear.bytes;
     out->backlog_records = backlog->disk_records;

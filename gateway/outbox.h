@@ -15,8 +15,15 @@
  * cut at the checkpoint's `tail` (later records are produced again by replay) and delivery begins
  * at `head`: at least once, in the order of pushes, each record with the id it had.
  *
- * Order: a batch whose records are not all DONE is sent again without those that are, before any
- * newer record. So ids grow over first attempts, and no record overtakes another.
+ * Order: one queue a sink, first in, first out. A batch whose records are not all DONE is sent again
+ * without those that are, before any newer record; so ids grow over first attempts. A driver that
+ * takes records behind one that has to wait keeps no order itself, and then neither does the outbox:
+ * what such a driver refuses again and again steps aside, newer records pass, and after
+ * OUTBOX_REFUSALS_MAX refusals *while others were taken* it is parked as a dead letter. An outage,
+ * in which nothing is taken, parks nothing, unless `attempts_max` says so.
+ *
+ * Bounds: above `backlog_max_bytes` either the oldest records are given up and counted, or the
+ * outbox is full.
  *
  * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and
  * close to one that manages sinks; lookup, stats, is_drained, is_full and is_settled may be called
@@ -28,7 +35,10 @@
 #include "driver.h"
 #include "tally.h"
 
-enum { OUTBOX_RECORD_BYTES_MAX = 48 * 1024 * 1024 };
+enum {
+    OUTBOX_RECORD_BYTES_MAX = 48 * 1024 * 1024,
+    OUTBOX_REFUSALS_MAX = 10,
+};
 
 struct outbox;
 struct failure_log;
@@ -54,6 +64,10 @@ struct outbox_options {
     const struct driver_declaration *declaration;
     struct sink_limits limits;
     size_t queue_max_bytes; /* more than this waits on disk */
+    uint64_t backlog_max_bytes; /* that may wait in memory and on disk; 0: any */
+    bool drops_oldest;      /* above it; else outbox_is_full() */
+    unsigned attempts_max;  /* a record that is refused so often is parked; 0: any */
+    int64_t drain_rate;     /* records a second while some wait on disk; 0: any */
     int64_t retry_min_ms;   /* upper end of the first pause; 0: 200 */
     int64_t retry_max_ms;   /* upper end of the longest pause */
     struct outbox_mark mark; /* from the checkpoint; all zero for a new sink */
@@ -73,7 +87,8 @@ bool outbox_open(struct outbox **out, const struct outbox_options *options,
 /*
  * Goes on with another driver or other options: the thread closes the driver once the write that
  * runs has returned, opens the new one, and what waits goes out through it. Of `options` only
- * driver, env, driver_options, declaration, limits and the pauses count. Does not wait.
+ * driver, env, driver_options, declaration, limits, bounds and the pauses count; the bounds do so at
+ * once. Does not wait.
  */
 void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options);
 
@@ -122,7 +137,10 @@ void outbox_push_rejected(struct outbox *outbox, const struct sink_record *recor
  */
 void outbox_hurry(struct outbox *outbox);
 
-/* More waits in memory than may; goes back to false when the sink or the disk has taken some. */
+/*
+ * More waits than may, in memory or in all; goes back to false when the sink or the disk has taken
+ * some.
+ */
 bool outbox_is_full(struct outbox *outbox);
 
 /*
@@ -167,13 +185,17 @@ enum outbox_state {
     OUTBOX_FAILED,  /* the driver cannot be opened with these options; records wait */
 };
 
-/* At any quiet moment: pushed + restored = delivered + rejected + lost + queued + backlog. */
+/*
+ * At any quiet moment: pushed + restored = delivered + rejected + dropped + lost + queued + backlog.
+ */
 struct outbox_stats {
     enum outbox_state state;
     uint64_t pushed;
     uint64_t restored;  /* from the backlog at open */
     uint64_t delivered; /* DONE */
     uint64_t rejected;  /* in the dead letters */
+    uint64_t parked;    /* among them: the driver never rejected them, but refused too often */
+    uint64_t dropped;   /* the oldest, to stay below backlog_max_bytes */
     uint64_t lost;      /* of the backlog log: damaged on disk */
     uint64_t retried;   /* RETRY verdicts, a record may have many */
     uint64_t undecided; /* among them: the driver gave no verdict */
@@ -183,6 +205,7 @@ struct outbox_stats {
     uint64_t queued_bytes;
     uint64_t backlog_records; /* on disk and not in memory */
     uint64_t backlog_bytes;
+    bool is_full;       /* holds up the engine: outbox_is_full() */
     int64_t oldest_age_us; /* of the oldest record in memory, since its input arrived; 0: none */
     char last_error[200];  /* the latest reason of a RETRY, REJECT or failure; "" for none */
 };

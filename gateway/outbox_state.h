@@ -1,10 +1,11 @@
 /*
- * What the files of the outbox share: outbox.c (what the core calls) and outbox_thread.c (the sink's
- * thread). Nobody else includes this.
+ * What the files of the outbox share: outbox.c (what the core calls), outbox_thread.c (the sink's
+ * thread), outbox_judge.c (what a verdict means for a record). Nobody else includes this.
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
- * in push and cut, for writes of the backlog into the page cache, and for the syncs with which the
- * log begins a new segment; never during a read, a driver call or a pause. Records of the batch
+ * in push and cut, for writes of the backlog into the page cache, for the syncs with which the log
+ * begins a new segment, and for reading what is dropped; never during any other read, a driver call
+ * or a pause. Records of the batch
  * stay linked in the backlog's `front`, where the core may log them meanwhile.
  */
 #ifndef HEADGATE_OUTBOX_STATE_H
@@ -36,7 +37,12 @@ struct outbox {
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
     int64_t rest_until_us; /* monotonic; the pause of a stepped one */
+    uint64_t taken;    /* records that the driver has taken */
+    bool is_unordered; /* the driver has taken a record behind one that it refused */
+    size_t aside_count; /* in `front`, when the last batch was taken; and since */
+    int64_t drain_us;  /* monotonic: no batch before it while records wait on disk */
     struct log_gate reject_gate;
+    struct log_gate drop_gate; /* the core's */
 
     pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
     const struct driver *lookup_driver;
@@ -60,6 +66,23 @@ int64_t outbox_now_us(const struct outbox *outbox);
 
 /* Under the lock: the sentence that statistics show. */
 void outbox_note_error(struct outbox *outbox, struct bytes sentence);
+
+/* Under the lock: a record was given up. Of a `struct outbox`. */
+void outbox_count_dropped(void *context, const struct sink_record *record);
+
+/* ---- outbox_judge.c: the sink's thread, after a write ---- */
+
+/* A pause of full jitter: the `step`-th in a row, behind what the other side asked for. */
+int64_t outbox_draw_pause_us(struct outbox *outbox, unsigned step, int64_t retry_after_ms);
+
+/* How many of the batch the next write takes: all, or the first alone in its last attempt. */
+size_t outbox_write_count(const struct outbox *outbox);
+
+/* Takes over the verdicts of the first `count`; returns the longest pause that was asked for. */
+int64_t outbox_judge(struct outbox *outbox, size_t count, bool is_late);
+
+/* Takes what has to let others pass out of the batch. */
+void outbox_set_aside(struct outbox *outbox);
 
 /* The thread's main: of a `struct outbox`. */
 void *outbox_run(void *context);

@@ -18,9 +18,7 @@
  * carries the same records in the same order (less those settled), and a driver that makes an
  * idempotency key from a batch makes the same one again.
  *
- * Pauses are full jitter: uniform between 0 and retry_min * 2^n, at most retry_max; n counts writes
- * in a row that settled nothing. What the other side asks for (retry_after) comes on top of the
- * first step's jitter, at most an hour.
+ * What a verdict means for a record, and how long pauses are, is in outbox_judge.c.
  */
 #define _GNU_SOURCE
 #include "outbox_state.h"
@@ -32,7 +30,6 @@
 #include <time.h>
 
 enum {
-    RETRY_AFTER_MAX_MS = 60 * 60 * 1000,
     REJECTS_LOG_EVERY_MS = 10000,
     SLEEP_SLICE_MS = 250, /* os->mono_us may be a test's clock: look at it now and then */
 };
@@ -84,11 +81,12 @@ sleep_until(struct outbox *outbox, int64_t deadline_us)
     return true;
 }
 
-/* Under the lock. */
+/* Under the lock. Not when something of the batch was given up meanwhile. */
 static bool
 is_resting(const struct outbox *outbox)
 {
-    return !must_turn(outbox) && outbox_now_us(outbox) < outbox->rest_until_us;
+    return !must_turn(outbox) && outbox->backlog.doomed_bytes == 0 &&
+           outbox_now_us(outbox) < outbox->rest_until_us;
 }
 
 static void
@@ -99,27 +97,11 @@ set_state(struct outbox *outbox, enum outbox_state state)
     pthread_mutex_unlock(&outbox->lock);
 }
 
-/* The pause before the next attempt, in microseconds. */
-static int64_t
-draw_pause_us(struct outbox *outbox, int64_t retry_after_ms)
-{
-    unsigned steps = outbox->failures < 30 ? outbox->failures : 30;
-    int64_t cap_us = outbox->options.retry_min_ms * 1000;
-    int64_t max_us = outbox->options.retry_max_ms * 1000;
-    for (; retry_after_ms == 0 && steps > 0 && cap_us < max_us; steps--) {
-        cap_us *= 2;
-    }
-    cap_us = cap_us < max_us ? cap_us : max_us;
-    uint64_t random;
-    outbox->options.os->random(outbox->options.os, &random, sizeof random);
-    int64_t after_ms = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
-    return after_ms * 1000 + (int64_t)(random % ((uint64_t)cap_us + 1));
-}
-
 static void
 pause_in_state(struct outbox *outbox, enum outbox_state state, int64_t retry_after_ms)
 {
-    int64_t until_us = outbox_now_us(outbox) + draw_pause_us(outbox, retry_after_ms);
+    int64_t until_us = outbox_now_us(outbox) +
+                       outbox_draw_pause_us(outbox, outbox->failures, retry_after_ms);
     outbox->failures++;
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.state = state;
@@ -193,12 +175,19 @@ open_driver(struct outbox *outbox)
 
 /* ---- taking a batch ---- */
 
+/* Memory is low below it: then more is read from the disk. */
+static size_t
+fill_below_bytes(const struct outbox *outbox)
+{
+    return outbox->options.queue_max_bytes / 2 + 1;
+}
+
 /* Reads from the disk into memory when memory runs low. */
 static bool
 fill(struct outbox *outbox)
 {
     pthread_mutex_lock(&outbox->lock);
-    size_t half = outbox->options.queue_max_bytes / 2 + 1;
+    size_t half = fill_below_bytes(outbox);
     bool is_due = outbox->backlog.is_spilled && outbox->backlog.front.bytes <= half;
     uint64_t head = outbox->backlog.disk_head;
     uint64_t limit = journal_tail(outbox->backlog.journal);
@@ -222,47 +211,81 @@ fill(struct outbox *outbox)
     return is_read;
 }
 
-/* Under the lock: how many records of `front` make a batch, and whether it can take no more. */
-static size_t
-measure_batch(const struct outbox *outbox, bool *is_whole)
+/* What `front` has for a batch. */
+struct offer {
+    size_t count;         /* are in outbox->batch */
+    bool is_whole;        /* it can take no more */
+    int64_t linger_us;    /* monotonic: until then it may wait for more */
+    int64_t again_us;     /* when the first of those set aside is due; INT64_MAX: there are none */
+};
+
+/* Under the lock. Those set aside come in their old place once they are due. */
+static struct offer
+look_for_batch(struct outbox *outbox)
 {
     const struct sink_limits *limits = &outbox->options.limits;
-    size_t count = 0;
+    struct offer offer = {.again_us = INT64_MAX, .linger_us = INT64_MAX};
+    outbox->aside_count = 0;
+    int64_t now_us = outbox_now_us(outbox);
     size_t bytes = 0;
-    *is_whole = false;
-    for (const struct waiting *waiting = outbox->backlog.front.first; waiting != NULL;
-         waiting = waiting->next) {
-        bytes += waiting->record.payload.size;
-        if (count == limits->records_max || (count > 0 && bytes > limits->bytes_max)) {
-            *is_whole = true;
-            return count;
+    for (struct waiting *waiting = outbox->backlog.front.first;
+         waiting != NULL && !offer.is_whole; waiting = waiting->next) {
+        if (waiting->aside_until_us > now_us) {
+            outbox->aside_count++;
+            offer.again_us = waiting->aside_until_us < offer.again_us ? waiting->aside_until_us
+                                                                      : offer.again_us;
+            continue;
         }
-        count++;
+        bytes += waiting->record.payload.size;
+        if (offer.count > 0 && bytes > limits->bytes_max) {
+            offer.is_whole = true;
+            break;
+        }
+        if (offer.count == 0) {
+            offer.linger_us = waiting->pushed_us + limits->linger_ms * 1000;
+        }
+        outbox->batch[offer.count++] = waiting;
+        offer.is_whole = offer.count == limits->records_max || bytes >= limits->bytes_max;
     }
-    *is_whole = count == limits->records_max || bytes >= limits->bytes_max;
-    return count;
+    return offer;
+}
+
+/* Under the lock. Whether a batch goes out that could still grow. */
+static bool
+is_ripe(const struct outbox *outbox, const struct offer *offer)
+{
+    return offer->is_whole || outbox->backlog.is_spilled || outbox->is_stopping ||
+           outbox->is_hurried || outbox_now_us(outbox) >= offer->linger_us;
+}
+
+/* Under the lock. Until when the next batch has to wait, because the backlog drains slowly. */
+static int64_t
+drains_until_us(const struct outbox *outbox)
+{
+    bool is_paced = outbox->options.drain_rate > 0 && outbox->backlog.is_spilled;
+    return is_paced && outbox->drain_us > outbox_now_us(outbox) ? outbox->drain_us : 0;
 }
 
 /* Waits for records and lets them gather. The batch is empty when it is time to stop. */
 static void
 take_batch(struct outbox *outbox)
 {
-    int64_t linger_us = outbox->options.limits.linger_ms * 1000;
+    struct offer offer = {0};
     pthread_mutex_lock(&outbox->lock);
-    size_t count = 0;
     while (!must_turn(outbox)) {
-        bool is_whole;
-        count = measure_batch(outbox, &is_whole);
-        if (count == 0 && outbox->backlog.is_spilled) {
+        offer = look_for_batch(outbox);
+        int64_t until_us = drains_until_us(outbox);
+        if (until_us == 0 && offer.count == 0 && outbox->backlog.is_spilled &&
+            outbox->backlog.front.bytes <= fill_below_bytes(outbox)) {
             break; /* they are on disk */
         }
-        const struct waiting *first = outbox->backlog.front.first;
-        int64_t until_us = first == NULL ? INT64_MAX : first->pushed_us + linger_us;
-        if (count > 0 && (is_whole || outbox->backlog.is_spilled || outbox->is_stopping ||
-                          outbox->is_hurried || outbox_now_us(outbox) >= until_us)) {
+        if (until_us == 0 && offer.count > 0 && is_ripe(outbox, &offer)) {
             break;
         }
-        count = 0;
+        if (until_us == 0) {
+            until_us = offer.linger_us < offer.again_us ? offer.linger_us : offer.again_us;
+        }
+        offer.count = 0;
         outbox->is_asleep = true;
         bool may_sleep = sleep_until(outbox, until_us);
         outbox->is_asleep = false;
@@ -270,11 +293,10 @@ take_batch(struct outbox *outbox)
             break;
         }
     }
-    struct waiting *waiting = outbox->backlog.front.first;
-    for (size_t i = 0; i < count; i++, waiting = waiting->next) {
-        outbox->batch[i] = waiting;
+    for (size_t i = 0; i < offer.count; i++) {
+        outbox->batch[i]->is_taken = true;
     }
-    outbox->batch_count = count;
+    outbox->batch_count = offer.count;
     outbox->is_hurried = false;
     pthread_mutex_unlock(&outbox->lock);
 }
@@ -355,35 +377,43 @@ count_settled(struct outbox *outbox, const struct waiting *waiting)
     }
 }
 
-/* Removes what is settled from the batch and from the backlog; true when something was. */
-static bool
+/*
+ * Removes what is settled from the batch and from the backlog; returns how many records were. What
+ * was given up meanwhile goes with it.
+ */
+static size_t
 drop_settled(struct outbox *outbox)
 {
-    size_t kept = 0;
+    size_t kept = 0, settled = 0;
     pthread_mutex_lock(&outbox->lock);
     for (size_t i = 0; i < outbox->batch_count; i++) {
         struct waiting *waiting = outbox->batch[i];
-        if (!waiting->is_settled) {
+        if (!waiting->is_settled && !waiting->is_doomed) {
             outbox->batch[kept++] = waiting;
             continue;
         }
-        count_settled(outbox, waiting);
+        if (waiting->is_settled) {
+            count_settled(outbox, waiting);
+            settled++;
+        } else {
+            outbox_count_dropped(outbox, &waiting->record);
+        }
         backlog_remove(&outbox->backlog, waiting);
     }
     pthread_mutex_unlock(&outbox->lock);
-    bool is_less = kept < outbox->batch_count;
     outbox->batch_count = kept;
-    return is_less;
+    return settled;
 }
 
-/* Hands the batch to the driver; `is_late`: it took longer than it may. */
-static void
-write_batch(struct outbox *outbox, bool *is_late)
+/* Hands the first `count` of the batch to the driver; true when that took longer than it may. */
+static bool
+write_batch(struct outbox *outbox, size_t count)
 {
     int64_t wall_us = outbox->options.os->wall_us(outbox->options.os);
-    for (size_t i = 0; i < outbox->batch_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct waiting *waiting = outbox->batch[i];
         waiting->first_attempt_us = waiting->attempts == 0 ? wall_us : waiting->first_attempt_us;
+        waiting->taken_before = waiting->attempts == 0 ? outbox->taken : waiting->taken_before;
         waiting->attempts++;
         outbox->records[i] = waiting->record;
         outbox->outcomes[i] = (struct outcome){.verdict = VERDICT_NONE};
@@ -391,60 +421,32 @@ write_batch(struct outbox *outbox, bool *is_late)
     struct batch batch = {
             .records = outbox->records,
             .outcomes = outbox->outcomes,
-            .count = outbox->batch_count,
+            .count = count,
             .deadline_us = outbox_now_us(outbox) + outbox->options.limits.timeout_ms * 1000,
             .arena = &outbox->arena,
     };
     outbox->options.driver->write(outbox->instance, &batch);
-    *is_late = outbox_now_us(outbox) > batch.deadline_us;
+    return outbox_now_us(outbox) > batch.deadline_us;
 }
 
-/* Takes the verdicts over; returns the longest pause that was asked for. */
-static int64_t
-judge_batch(struct outbox *outbox, bool is_late)
+static size_t
+count_rejected(const struct outbox *outbox)
 {
-    int64_t retry_after_ms = 0;
-    pthread_mutex_lock(&outbox->lock);
-    struct outbox_stats *stats = &outbox->stats;
-    stats->batches++;
-    stats->overruns += is_late;
+    size_t count = 0;
     for (size_t i = 0; i < outbox->batch_count; i++) {
-        struct waiting *waiting = outbox->batch[i];
-        const struct outcome *outcome = &outbox->outcomes[i];
-        switch (outcome->verdict) {
-        case VERDICT_DONE:
-            waiting->is_settled = true;
-            break;
-        case VERDICT_REJECT:
-            waiting->rejection = bytes_to_string(outcome->reason);
-            outbox_note_error(outbox, outcome->reason);
-            break;
-        case VERDICT_NONE:
-        case VERDICT_RETRY:
-            stats->retried++;
-            stats->undecided += outcome->verdict == VERDICT_NONE;
-            outbox_note_error(outbox, outcome->verdict == VERDICT_RETRY
-                                       ? outcome->reason
-                                       : BYTES("the driver gave no verdict"));
-            if (outcome->retry_after_ms > retry_after_ms) {
-                retry_after_ms = outcome->retry_after_ms;
-            }
-            break;
-        }
+        count += outbox->batch[i]->rejection != NULL;
     }
-    pthread_mutex_unlock(&outbox->lock);
-    return retry_after_ms;
+    return count;
 }
 
-static bool
-has_rejected(const struct outbox *outbox)
+/* When the next batch of a backlog may go, after one of `count`. */
+static void
+pace_drain(struct outbox *outbox, size_t count)
 {
-    for (size_t i = 0; i < outbox->batch_count; i++) {
-        if (outbox->batch[i]->rejection != NULL) {
-            return true;
-        }
+    int64_t rate = outbox->options.drain_rate;
+    if (rate > 0) {
+        outbox->drain_us = outbox_now_us(outbox) + (int64_t)count * 1000000 / rate;
     }
-    return false;
 }
 
 /* One attempt at the batch, and the pause after it when something is left. */
@@ -452,22 +454,24 @@ static void
 deliver(struct outbox *outbox)
 {
     int64_t retry_after_ms = 0;
-    if (!has_rejected(outbox)) {
-        bool is_late;
-        write_batch(outbox, &is_late);
-        retry_after_ms = judge_batch(outbox, is_late);
+    size_t tried = count_rejected(outbox);
+    if (tried == 0) {
+        tried = outbox_write_count(outbox);
+        bool is_late = write_batch(outbox, tried);
+        retry_after_ms = outbox_judge(outbox, tried, is_late);
         arena_reset(&outbox->arena);
+        pace_drain(outbox, tried);
     }
     bool is_buried = bury_rejected(outbox);
-    if (drop_settled(outbox)) {
-        outbox->failures = 0;
-    }
-    if (outbox->batch_count == 0) {
-        set_state(outbox, OUTBOX_READY);
-    } else if (is_buried) {
-        pause_in_state(outbox, OUTBOX_WAITING, retry_after_ms);
-    } else {
+    size_t settled = drop_settled(outbox);
+    outbox->failures = settled > 0 ? 0 : outbox->failures;
+    outbox_set_aside(outbox);
+    if (!is_buried) {
         pause_in_state(outbox, OUTBOX_BLOCKED, 0);
+    } else if (outbox->batch_count == 0 || settled >= tried) {
+        set_state(outbox, OUTBOX_READY);
+    } else {
+        pause_in_state(outbox, OUTBOX_WAITING, retry_after_ms);
     }
 }
 
@@ -520,18 +524,22 @@ take_next_options(struct outbox *outbox)
     outbox->options.declaration = outbox->next.declaration;
     outbox->options.limits = outbox->next.limits;
     outbox->options.retry_max_ms = outbox->next.retry_max_ms;
+    outbox->options.attempts_max = outbox->next.attempts_max;
+    outbox->options.drain_rate = outbox->next.drain_rate;
     outbox->stats.state = OUTBOX_OPENING;
     outbox->stats.last_error[0] = '\0';
     make_room(outbox, outbox->options.limits.records_max);
     pthread_mutex_unlock(&outbox->lock);
     outbox->failures = 0;
     outbox->rest_until_us = 0;
+    outbox->is_unordered = false;
 }
 
 static void
 turn(struct outbox *outbox)
 {
     take_next_options(outbox);
+    drop_settled(outbox); /* what was given up meanwhile */
     if (outbox->instance == NULL) {
         open_driver(outbox);
     } else if (outbox->batch_count > 0) {

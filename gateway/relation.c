@@ -17,6 +17,14 @@
      .max = max_,                                                          \
      .doc = doc_}
 
+#define SINK_CHOICE(name_, member, fallback_, choices_, doc_)              \
+    {.name = name_,                                                        \
+     .type = OPTION_CHOICE,                                                \
+     .offset = offsetof(struct sink_options, member),                      \
+     .fallback = fallback_,                                                \
+     .choices = choices_,                                                  \
+     .doc = doc_}
+
 /* 0 stands for "as the driver says". */
 static const struct option sink_option_rows[] = {
         SINK_OPTION("batch.records", INT, batch_records, "0", 0, 100000,
@@ -27,6 +35,18 @@ static const struct option sink_option_rows[] = {
                     "How long a batch may wait to fill; default: as the driver says."),
         SINK_OPTION("retry.max", DURATION, retry_max_ms, "0ms", 0, 86400000,
                     "Longest pause between two attempts; 0: as the gateway's retry_max."),
+        SINK_OPTION("retry.max_attempts", INT, retry_max_attempts, "0", 0, 1000000,
+                    "A record that has to wait is tried so often, in an outage too, then it is a "
+                    "dead letter; 0: for ever."),
+        SINK_OPTION("backlog.max", SIZE, backlog_max, "0", 0, INT64_C(1) << 40,
+                    "Most bytes that wait for this sink, in memory and on disk; 0: as the gateway's "
+                    "backlog_max."),
+        SINK_CHOICE("backlog.policy", backlog_policy, "pause", "pause|drop_oldest",
+                    "Above backlog.max. pause: nothing is lost, but all rules wait, and what "
+                    "arrives stays in the journal. drop_oldest: the oldest records are dropped and "
+                    "counted."),
+        SINK_OPTION("drain.rate", INT, drain_rate, "0", 0, 1000000,
+                    "Most records a second while some wait on disk, after an outage; 0: any."),
 };
 
 const struct option_table sink_option_table = {

@@ -18,7 +18,13 @@ struct sink_options {
     int64_t batch_bytes;
     int64_t batch_linger_ms;
     int64_t retry_max_ms;
+    int64_t retry_max_attempts;
+    int64_t backlog_max;
+    int backlog_policy; /* enum backlog_policy */
+    int64_t drain_rate;
 };
+
+enum backlog_policy { BACKLOG_PAUSE, BACKLOG_DROP_OLDEST };
 
 extern const struct option_table sink_option_table;
 

@@ -106,7 +106,8 @@ static struct outbox_options
 outbox_options_of(const struct sink *sink)
 {
     const struct sink_setup *setup = sink->setup;
-    int64_t retry_max_ms = setup->relation.sink.retry_max_ms;
+    const struct sink_options *options = &setup->relation.sink;
+    int64_t backlog_max = options->backlog_max;
     return (struct outbox_options){
             .os = sink->context->os,
             .name = sink->name,
@@ -117,7 +118,13 @@ outbox_options_of(const struct sink *sink)
             .declaration = &setup->relation.declaration,
             .limits = setup->relation.limits,
             .queue_max_bytes = (size_t)sink->context->queue_max_bytes,
-            .retry_max_ms = retry_max_ms > 0 ? retry_max_ms : sink->context->retry_max_ms,
+            .retry_max_ms = options->retry_max_ms > 0 ? options->retry_max_ms
+                                                      : sink->context->retry_max_ms,
+            .attempts_max = (unsigned)options->retry_max_attempts,
+            .backlog_max_bytes = (uint64_t)(backlog_max > 0 ? backlog_max
+                                                            : sink->context->backlog_max_bytes),
+            .drops_oldest = options->backlog_policy == BACKLOG_DROP_OLDEST,
+            .drain_rate = options->drain_rate,
             .failures = sink->context->failures,
             .is_stepped = sink->context->is_stepped,
     };

@@ -26,6 +26,7 @@ struct sink_context {
     struct gateway_paths paths;
     int64_t queue_max_bytes;
     int64_t retry_max_ms;
+    int64_t backlog_max_bytes;
     int64_t segment_bytes;
     struct failure_log *failures; /* of the engine; NULL: nobody is told of rejected records */
     void (*wake)(void *context); /* something was emitted: the engine should look */

@@ -149,6 +149,7 @@ add_actions(cJSON *item, const struct gateway *gateway, const struct ruleset_rul
             add_bytes(action, "sink", bytes_of_string(sink->name));
             add_count(action, "success", tally.delivered);
             add_count(action, "failure", tally.rejected);
+            add_count(action, "dropped", tally.dropped);
             cJSON_AddItemToArray(actions, action);
         }
     }
@@ -243,10 +244,14 @@ add_sinks(cJSON *root, struct gateway *gateway)
         add_count(item, "delivered", stats.delivered);
         add_count(item, "retried", stats.retried);
         add_count(item, "rejected", stats.rejected);
+        cJSON *dropped = cJSON_AddObjectToObject(item, "dropped");
+        add_count(dropped, "oldest", stats.dropped);
+        add_count(item, "parked", stats.parked);
         add_count(item, "lost", stats.lost);
         add_count(item, "queued", stats.queued_records + stats.backlog_records);
         add_count(item, "queued_bytes", stats.queued_bytes);
         add_count(item, "backlog_bytes", stats.backlog_bytes);
+        cJSON_AddBoolToObject(item, "holds_up_rules", stats.is_full);
         cJSON_AddBoolToObject(item, "retired", sink->retired);
         add_bytes(item, "last_error", bytes_of_string(stats.last_error));
         cJSON_AddItemToArray(sinks, item);
@@ -438,6 +443,28 @@ print_failures(const cJSON *root, struct buf *out)
     buf_fini(&lines);
 }
 
+/* What is wrong with one sink, below its line. */
+static void
+print_trouble_of(const cJSON *sink, int width, struct buf *out)
+{
+    if (text_of(sink, "last_error")[0] != '\0') {
+        buf_printf(out, "%*s   %s\n", width, "", text_of(sink, "last_error"));
+    }
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sink, "holds_up_rules"))) {
+        buf_printf(out, "%*s   all rules wait for it: 'backlog.max' is reached, or the disk takes no "
+                        "more\n",
+                   width, "");
+    }
+    const cJSON *reason;
+    cJSON_ArrayForEach(reason, cJSON_GetObjectItemCaseSensitive(sink, "dropped"))
+    {
+        if (reason->valuedouble > 0) {
+            buf_printf(out, "%*s   %.0f records dropped (%s)\n", width, "", reason->valuedouble,
+                       reason->string);
+        }
+    }
+}
+
 static void
 print_sinks(const cJSON *root, struct buf *out)
 {
@@ -455,9 +482,7 @@ print_sinks(const cJSON *root, struct buf *out)
                    number_of(sink, "pushed"), number_of(sink, "delivered"),
                    number_of(sink, "retried"), number_of(sink, "rejected"),
                    number_of(sink, "queued"), text_of(sink, "state"));
-        if (text_of(sink, "last_error")[0] != '\0') {
-            buf_printf(out, "%*s   %s\n", width, "", text_of(sink, "last_error"));
-        }
+        print_trouble_of(sink, width, out);
     }
 }
 

@@ -192,7 +192,8 @@ stats_of(const struct bench *bench)
 {
     struct outbox_stats stats;
     outbox_stats(bench->outbox, &stats);
-    assert_int_equal(stats.pushed + stats.restored, stats.delivered + stats.rejected + stats.lost +
+    assert_int_equal(stats.pushed + stats.restored, stats.delivered + stats.rejected +
+                                                            stats.dropped + stats.lost +
                                                             stats.queued_records +
                                                             stats.backlog_records);
     return stats;

@@ -413,6 +413,46 @@ no_failing_call_loses_a_record(void **state)
     }
 }
 
+/* The same with a bound: a record is delivered or counted as dropped, and the newest are there. */
+static void
+no_failing_call_breaks_dropping(void **state)
+{
+    enum { END = 200 };
+    for (enum fault_call call = 0; call < FAULT_CALLS; call++) {
+        for (uint64_t nth = 1; nth < 40; nth++) {
+            struct bench *bench = bench_new(nth);
+            bench->script.judge = moody;
+            bench->options.queue_max_bytes = 1500;
+            bench->options.backlog_max_bytes = 12000;
+            bench->options.drops_oldest = true;
+            bench->options.retry_max_ms = 1;
+            bench_open(bench);
+            fault_os_arm(&bench->fault, call, nth, nth % 3 == 0 ? EIO : ENOSPC);
+            for (uint64_t n = 0; n < END; n += 20) {
+                struct outbox_mark mark;
+                struct diag_list diags = {0};
+                push_range(bench, n, n + 20);
+                if (outbox_cut(bench->outbox, &mark, &diags) &&
+                    !outbox_committed(bench->outbox, &mark, &diags)) {
+                    assert_true(diags.errors > 0);
+                }
+                diag_list_fini(&diags);
+                stats_of(bench);
+            }
+            bool fired = bench->fault.fired;
+            fault_os_disarm(&bench->fault);
+            WAIT_UNTIL(outbox_is_drained(bench->outbox));
+            struct outbox_stats stats = stats_of(bench);
+            assert_int_equal(stats.delivered + stats.dropped, END);
+            assert_int_equal(bench->script.done[END - 1], 1);
+            bench_free(bench);
+            if (!fired) {
+                break;
+            }
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -428,6 +468,7 @@ main(void)
             cmocka_unit_test(damage_in_the_backlog_is_counted),
             cmocka_unit_test(no_crash_loses_a_record),
             cmocka_unit_test(no_failing_call_loses_a_record),
+            cmocka_unit_test(no_failing_call_breaks_dropping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,229 @@
+"""Delivery over bad weather: an HTTP server that refuses, stalls, hangs up, and comes back.
+
+What the outbox decides alone is in the unit tests outbox, outbox_bounds and outbox_faults; what the
+HTTP driver makes of an answer is in the unit test http.
+"""
+import contextlib
+import http.server
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from gateway import Broker, Gateway, Subscription, free_port, wait_until
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Broker(tmp_path) as running:
+        yield running
+
+
+class Upstream:
+    """A web server. `answer(number, body)` is asked for each request: a status, (status, headers),
+    'reset' to hang up without an answer, or 'stall' for none within the client's patience."""
+
+    def __init__(self, answer=lambda number, body: 200, port=0):
+        self.answer, self.requests, self.over = answer, [], threading.Event()
+        upstream = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers['Content-Length']))
+                upstream.requests.append((time.monotonic(), self.headers, body))
+                answer = upstream.answer(len(upstream.requests), body)
+                if answer == 'reset':
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                               b'\1\0\0\0\0\0\0\0')
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                if answer == 'stall':
+                    upstream.over.wait(30)
+                    self.close_connection = True
+                    return
+                status, headers = answer if isinstance(answer, tuple) else (answer, {})
+                self.send_response(status)
+                for name, value in {'Content-Length': '0', **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def finish(self):
+                with contextlib.suppress(OSError):
+                    super().finish()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', port), Handler)
+        self.server.daemon_threads = True
+        self.url = f'http://127.0.0.1:{self.server.server_port}/in'
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    def values(self):
+        """The payloads of all requests, in order of arrival, as numbers."""
+        return [row['n'] for _, _, body in list(self.requests) for row in json.loads(body)]
+
+
+def rule(url, options=''):
+    return f"""
+        CREATE TABLE web WITH ('connector' = 'http', 'url' = '{url}', 'batch.linger' = '0ms',
+                               'retry.max' = '300ms'{options});
+        CREATE RULE forward AS INSERT INTO web SELECT n FROM 'count';
+        CREATE RULE local AS INSERT INTO 'seen' SELECT n FROM 'count';
+    """
+
+
+def publish(broker, first, end):
+    broker.publish('count', ''.join(f'{{"n":{n}}}\n' for n in range(first, end)), lines=True)
+
+
+def delivered(gateway, count):
+    def is_so():
+        sink = gateway.sink('web')
+        return sink and sink['delivered'] == count and sink
+    return wait_until(is_so, f'{count} records to be delivered')
+
+
+# ---- refusals that pass ----
+
+def test_after_refusals_and_hang_ups_everything_arrives_once_and_in_order(broker, tmp_path):
+    weather = [500, 503, 'reset', 429, 408, 'reset', 502]
+
+    def answer(number, body):
+        return weather[number - 1] if number <= len(weather) else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url))
+        gateway.start()
+        publish(broker, 0, 50)
+        sink = delivered(gateway, 50)
+        assert sink['rejected'] == sink['parked'] == 0
+        assert sink['retried'] >= 5  # libcurl itself tries again after a hang-up
+        accepted = [json.loads(body) for _, _, body in upstream.requests[len(weather):]]
+        assert [row['n'] for rows in accepted for row in rows] == list(range(50))
+        # The same records: the same key and the same bytes, whatever the answer was.
+        tries = {(headers['Idempotency-Key'], body)
+                 for _, headers, body in upstream.requests[:len(weather) + 1]}
+        assert len(tries) == 1
+
+
+def test_a_server_that_asks_for_time_gets_it(broker, tmp_path):
+    def answer(number, body):
+        return (429, {'Retry-After': '2'}) if number == 1 else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url))
+        gateway.start()
+        publish(broker, 0, 1)
+        delivered(gateway, 1)
+        pause_s = upstream.requests[1][0] - upstream.requests[0][0]
+        assert 2 <= pause_s < 4
+
+
+def test_a_server_that_never_answers_is_left_in_time(broker, tmp_path):
+    def answer(number, body):
+        return 'stall' if number == 1 else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url, ", 'timeout' = '500ms'"))
+        gateway.start()
+        publish(broker, 0, 3)
+        delivered(gateway, 3)
+        assert upstream.requests[1][0] - upstream.requests[0][0] < 3
+        assert upstream.values()[-1] == 2
+
+
+def test_only_the_record_that_is_bad_is_given_up(broker, tmp_path):
+    def answer(number, body):
+        return 500 if b'{"n":7}' in body else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url, ", 'retry.max_attempts' = '4'"))
+        gateway.start()
+        publish(broker, 0, 20)
+        sink = delivered(gateway, 19)
+        assert (sink['rejected'], sink['parked']) == (1, 1)
+        assert 'given up after 4 attempts: HTTP 500' in gateway.output()
+
+
+# ---- too much ----
+
+def test_a_full_backlog_holds_up_the_rules_and_loses_nothing(broker, tmp_path):
+    with socket.socket() as closed, Gateway(tmp_path, broker) as gateway:
+        closed.bind(('127.0.0.1', 0))  # nobody listens
+        url = f'http://127.0.0.1:{closed.getsockname()[1]}/in'
+        gateway.write_rule('forward', rule(url, ", 'backlog.max' = '100k'"))
+        gateway.start()
+        with Subscription(broker, 'seen') as seen:
+            publish(broker, 0, 5000)
+            sink = wait_until(lambda: gateway.sink('web')['holds_up_rules'] and gateway.sink('web'),
+                              'the backlog to be full')
+            assert sink['dropped'] == {'oldest': 0}
+            assert len(seen.so_far()) < 5000  # the other rule waits too
+            assert 'all rules wait for it' in gateway.run('status').stdout
+            assert "no more records may wait for 'web'" in gateway.output()
+            gateway.kill(tree=False)
+            with Upstream() as upstream:
+                gateway.write_rule('forward', rule(upstream.url, ", 'backlog.max' = '100k'"))
+                gateway.start()
+                wait_until(lambda: len(set(upstream.values())) == 5000, 'all to arrive')
+            first = {}
+            for place, n in enumerate(upstream.values()):
+                first.setdefault(n, place)
+            assert list(first) == list(range(5000))
+            wait_until(lambda: len({payload for _, payload in seen.so_far()}) == 5000,
+                       'the other rule to go on')
+
+
+def test_with_drop_oldest_the_rules_go_on_and_the_newest_arrive(broker, tmp_path):
+    port = free_port()
+    options = ", 'backlog.max' = '100k', 'backlog.policy' = 'drop_oldest'"
+    with Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(f'http://127.0.0.1:{port}/in', options))
+        gateway.start()
+        with Subscription(broker, 'seen') as seen:
+            publish(broker, 0, 5000)
+            seen.wait_for(5000)
+        sink = wait_until(lambda: gateway.sink('web')['dropped']['oldest'] > 3000 and
+                          gateway.sink('web'), 'the oldest to be dropped')
+        assert not sink['holds_up_rules'] and sink['queued_bytes'] <= 100 * 1024
+        assert 'records dropped (oldest)' in gateway.run('status').stdout
+        with Upstream(port=port) as upstream:
+            wait_until(lambda: gateway.sink('web')['queued'] == 0, 'the rest to be delivered')
+            sink = gateway.sink('web')
+            assert sink['delivered'] + sink['dropped']['oldest'] == sink['pushed'] == 5000
+            assert upstream.values() == list(range(5000 - len(upstream.values()), 5000))
+        action, = gateway.rule('forward')['actions']
+        assert action['success'] + action['dropped'] == 5000
+
+
+# ---- kill -9 ----
+
+def test_a_backlog_survives_kill_9_in_order(broker, tmp_path):
+    port = free_port()
+    lines = 'queue_max 64k\n'  # most of it is on disk
+    with Gateway(tmp_path, broker, lines=lines) as gateway:
+        gateway.write_rule('forward', rule(f'http://127.0.0.1:{port}/in'))
+        gateway.start()
+        for life in range(3):
+            publish(broker, life * 2000, (life + 1) * 2000)
+            gateway.kill(tree=True)
+            gateway.start()
+        with Upstream(port=port) as upstream:
+            wait_until(lambda: len(set(upstream.values())) == 6000, 'all to arrive')
+            wait_until(lambda: gateway.sink('web')['queued'] == 0, 'the sink to be empty')
+        first = {}
+        for place, n in enumerate(upstream.values()):
+            first.setdefault(n, place)
+        assert list(first) == list(range(6000))
