@@ -1,82 +1,36 @@
-/* A journal whose records know where they come from: message properties with id and hops. */
+/*
+ * A journal whose records know where they come from: message properties with id and hops.
+ *
+ * Which rows are there is a set of ids, not the last one: a power cut may take a row out of the
+ * middle of what was not synced and leave those behind it.
+ */
 #include "stream_log.h"
 
 #include "message.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The last row of a source. */
-struct last {
-    char *source;
-    struct record_id id;
-};
-
 struct stream_log {
     const struct os *os;
     struct journal *journal;
-    struct last *lasts;
-    size_t last_count, last_capacity;
+    struct map known;   /* id -> anything: of rows that may come again */
+    struct arena arena; /* of its keys */
 };
-
-static struct last *
-last_of(struct stream_log *log, struct bytes source)
-{
-    for (size_t i = 0; i < log->last_count; i++) {
-        if (bytes_equal_string(source, log->lasts[i].source)) {
-            return &log->lasts[i];
-        }
-    }
-    return NULL;
-}
-
-static void
-note_last(struct stream_log *log, struct bytes source, struct record_id id)
-{
-    struct last *last = last_of(log, source);
-    if (last == NULL) {
-        log->lasts = mem_grow(log->lasts, log->last_count, &log->last_capacity,
-                              sizeof *log->lasts);
-        last = &log->lasts[log->last_count++];
-        *last = (struct last){.source = bytes_to_string(source)};
-    }
-    last->id = id;
-}
-
-/* source:position:output */
-static bool
-parse_id(struct bytes text, struct bytes *source, struct record_id *id)
-{
-    int64_t numbers[2] = {0};
-    for (int n = 1; n >= 0; n--) {
-        size_t colon = text.size;
-        while (colon > 0 && text.data[colon - 1] != ':') {
-            colon--;
-        }
-        if (colon == 0 || !bytes_to_int64(bytes_slice(text, colon, text.size), &numbers[n])) {
-            return false;
-        }
-        text = bytes_slice(text, 0, colon - 1);
-    }
-    *source = text;
-    *id = (struct record_id){(uint64_t)numbers[0], (uint32_t)numbers[1]};
-    return true;
-}
 
 static void
 read_id(struct stream_log *log, const struct record *record)
 {
     struct arena arena = {0};
     struct message_props props;
-    struct bytes text, source;
-    struct record_id id;
+    struct bytes id;
     if (message_props_decode(record->props, &arena, &props) &&
-        message_props_find(&props, BYTES(MESSAGE_ID_PROPERTY), &text) &&
-        parse_id(text, &source, &id)) {
-        note_last(log, source, id);
+        message_props_find(&props, BYTES(MESSAGE_ID_PROPERTY), &id)) {
+        map_put(&log->known, arena_copy(&log->arena, id), log);
     }
     arena_fini(&arena);
 }
@@ -125,10 +79,8 @@ stream_log_close(struct stream_log *log)
         return;
     }
     journal_close(log->journal);
-    for (size_t i = 0; i < log->last_count; i++) {
-        free(log->lasts[i].source);
-    }
-    free(log->lasts);
+    map_fini(&log->known);
+    arena_fini(&log->arena);
     free(log);
 }
 
@@ -172,18 +124,12 @@ bool
 stream_log_append(struct stream_log *log, const struct sink_record *record,
                   struct diag_list *diags)
 {
-    const struct last *last = last_of(log, record->stream);
-    if (last != NULL && record_id_compare(record->id, last->id) <= 0) {
-        return true;
-    }
     struct buf id = {0};
     buf_printf(&id, "%.*s:%" PRIu64 ":%" PRIu32, BYTES_ARG(record->stream), record->id.position,
                record->id.output);
-    bool appended = append(log, record->hops, buf_bytes(&id), record->source, record->payload,
+    bool is_there = map_find(&log->known, buf_bytes(&id)) != NULL ||
+                    append(log, record->hops, buf_bytes(&id), record->source, record->payload,
                            diags);
     buf_fini(&id);
-    if (appended) {
-        note_last(log, record->stream, record->id);
-    }
-    return appended;
+    return is_there;
 }

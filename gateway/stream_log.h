@@ -5,7 +5,7 @@
  * A row carries the id that its rule gave it, so that one which comes again after a crash is
  * stored once. Only rows from behind the last checkpoint can come again, and all that was appended
  * since then lies behind what rules had read of the stream at that checkpoint: so opening reads
- * from there and knows the last id of each source.
+ * from there and knows the ids of these rows.
  *
  * Threads: opened and closed by the main thread, appended to by that of the sink; journal() may be
  * synced and asked for its tail by any.
