@@ -324,8 +324,11 @@ static const struct driver driver_relay = {
 
 /* ---- the catalogue ---- */
 
+/* Those of drivers/stream.c: they live of the gateway alone. */
+extern const struct driver driver_mqtt, driver_stream;
+
 const struct driver *const driver_catalogue[] = {&driver_store, &driver_upstream, &driver_relay,
-                                                 NULL};
+                                                 &driver_mqtt,  &driver_stream,   NULL};
 
 const struct driver *
 driver_find(struct bytes name)

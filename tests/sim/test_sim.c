@@ -52,12 +52,19 @@ crashes_by_chance_lose_and_double_nothing(void **state)
     }
 }
 
-/* Killed in the middle of a file's creation, then without power: its name was never synced. */
+/*
+ * 57: killed in the middle of a file's creation, then without power: its name was never synced.
+ * 16: a stream lost rows out of its middle and took them for known ones.
+ */
 static void
 what_the_simulator_found_stays_found(void **state)
 {
-    struct sim_setup setup = {.seed = 57, .messages = MESSAGES, .crash_at = UINT64_MAX};
-    must_be_well(&setup);
+    for (size_t i = 0; i < 2; i++) {
+        static const uint64_t seeds[] = {57, 16};
+        struct sim_setup setup = {
+                .seed = seeds[i], .messages = MESSAGES, .crash_at = UINT64_MAX};
+        must_be_well(&setup);
+    }
 }
 
 static void

@@ -47,7 +47,7 @@ struct token {
     uint64_t next;     /* position behind it in the journal; 0: the append said no */
     bool is_acknowledged;
     bool is_owed;      /* acknowledged, and the sync policy does not excuse its loss */
-    unsigned doubled, every, relayed; /* rows in the store, by rule */
+    unsigned doubled, every, relayed, linked; /* rows in the store, by rule */
     unsigned upstream, topic, errors, dead;
 };
 
