@@ -328,6 +328,7 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
             .filters_wanted = atomic_load(&page->filters_wanted),
             .filters_active = atomic_load(&page->filters_active),
             .filters_refused = atomic_load(&page->filters_refused),
+            .synced = atomic_load(&page->synced),
             .held = atomic_load(&page->held),
             .canary_us = atomic_load(&page->canary_us),
             .restarts = ingest->restarts,

@@ -308,6 +308,7 @@ static bool
 sync_once(struct keeper *keeper)
 {
     struct diag_list diags = {0};
+    uint64_t tail = journal_tail(keeper->journal);
     bool is_synced = journal_sync(keeper->journal, &diags);
     count(&keeper->page->syncs);
     if (!is_synced) {
@@ -323,6 +324,7 @@ sync_once(struct keeper *keeper)
         log_notice("the journal can be synced again");
     }
     if (is_synced) {
+        atomic_store(&keeper->page->synced, tail);
         log_diags(&diags);
     }
     atomic_store(&keeper->is_sync_blocked, !is_synced);

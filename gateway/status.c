@@ -89,12 +89,15 @@ add_journal(cJSON *root, struct gateway *gateway)
     const char *dir = ingest_journal_dir(gateway->ingest);
     struct journal_extent extent = {0};
     struct diag_list diags = {0};
+    struct ingest_stats stats;
+    ingest_stats(gateway->ingest, &stats);
     cJSON *journal = cJSON_AddObjectToObject(root, "journal");
     if (!journal_extent(&os_posix, dir, &extent, &diags)) {
         add_bytes(journal, "error", diag_first_error(&diags));
     }
     add_count(journal, "first", extent.first);
     add_count(journal, "end", ingest_tail(gateway->ingest));
+    add_count(journal, "synced", stats.synced);
     add_count(journal, "segments", extent.segments);
     add_count(journal, "bytes", extent.bytes);
     add_count(journal, "quarantined", journal_quarantined(&os_posix, dir));

@@ -5,6 +5,9 @@
 
 A round starts a mosquitto of its own and sends the same numbered messages at full speed, QoS 1, to
   bare    a Paho subscriber that only counts (and, alone, a Paho publisher that only publishes)
+  journal the gateway with a rule that lets nothing through, until the last message is on the medium
+  always  the same with `sync always`, on a medium whose sync takes 5 ms (tests/fault/medium.c)
+  wear    the same with the default sync at 100 messages a second: bytes that the kernel writes
   filter  the gateway with a rule that filters, projects and republishes; every message passes
   series  the gateway with a rule that puts three members of each message into a time series
 and then again at --pace messages a second for the latency. Every number must arrive: a round with
@@ -15,6 +18,7 @@ first status that says "connected". The build under test is that of $HEADGATE, o
 Measure a release build: sanitizers cost a factor of 2 to 5.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -31,6 +35,10 @@ from gateway import Broker, Gateway, descendants, tool, wait_until  # noqa: E402
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 
 RULES = {
+    'nothing': """\
+CREATE TABLE bench WITH ('connector' = 'null');
+INSERT INTO bench SELECT seq FROM 'bench/+/data' WHERE temperature < -1000;
+""",
     'filter': """\
 INSERT INTO 'out/${topic(2)}'
 SELECT seq, sent_us, sensor_id, temperature FROM 'bench/+/data' WHERE temperature >= 10;
@@ -191,7 +199,89 @@ def measure_series(settings, folder):
     return result
 
 
-PHASES = {'bare': measure_bare, 'filter': measure_filter, 'series': measure_series}
+def written_bytes(pid, role):
+    """What the process of that role has made the kernel write to the medium."""
+    for member in descendants(pid):
+        if pathlib.Path(f'/proc/{member}/cmdline').read_bytes().split(b'\0')[1] == role:
+            lines = pathlib.Path(f'/proc/{member}/io').read_text().splitlines()
+            return int(dict(line.split(': ') for line in lines)['write_bytes'])
+    raise SystemExit(f'there is no process {role}')
+
+
+def wait_durable(gateway, messages):
+    """Until every message is on the medium; gives the time in us."""
+    def durable():
+        status = gateway.status()
+        return (status['ingest']['accepted'] >= messages
+                and status['journal']['synced'] >= status['ingest']['position'])
+    wait_until(durable, 'all messages to be on the medium', timeout_s=300, every_s=0.05)
+    return time.monotonic_ns() // 1000
+
+
+@contextlib.contextmanager
+def medium(folder, sync_s):
+    """What is started inside has a medium whose sync takes `sync_s` longer."""
+    control = pathlib.Path(folder) / 'medium'
+    control.parent.mkdir(parents=True, exist_ok=True)
+    control.write_text(f'{int(sync_s * 1e6)} 0\n')
+    library = pathlib.Path(tool('bare_subscriber')).parents[1] / 'fault/libmedium.so'
+    before = dict(os.environ)
+    sanitizer = os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'
+    os.environ.update(LD_PRELOAD=str(library), MEDIUM=str(control), ASAN_OPTIONS=sanitizer)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def measure_durable(settings, folder, sync, sync_s):
+    """From the first message sent until the last one is on the medium; rules let none through."""
+    with Broker(folder) as broker, Gateway(folder, broker, log_level='warning',
+                                           sync=sync) as gateway:
+        gateway.write_rule('bench', RULES['nothing'])
+        with medium(folder, sync_s):
+            gateway.start(ready=False)
+        wait_until(lambda: gateway.status()['ingest']['filters'] > 1, 'the subscriptions')
+        pid = gateway.process.pid
+        cpu = cpu_s(pid)
+        sent = publish(broker, settings.messages)
+        result = rate_of(settings.messages, sent['start_us'],
+                         wait_durable(gateway, settings.messages))
+        result |= cpu_per_million(settings.messages, cpu, cpu_s(pid))
+        result['syncs'] = gateway.status()['ingest']['syncs']
+    return result
+
+
+def measure_journal(settings, folder):
+    return measure_durable(settings, folder, 'interval', 0)
+
+
+def measure_always(settings, folder):
+    return measure_durable(settings, folder, 'always', 0.005)
+
+
+def measure_wear(settings, folder):
+    """What 100 messages a second, with the default sync, make the kernel write."""
+    messages = int(100 * settings.seconds * 4)
+    with Broker(folder) as broker, Gateway(folder, broker, log_level='warning') as gateway:
+        gateway.write_rule('bench', RULES['nothing'])
+        gateway.start()
+        wait_until(lambda: gateway.status()['ingest']['filters'] > 1, 'the subscriptions')
+        publish(broker, 100)  # the segment is there
+        wait_durable(gateway, 100)
+        before, start = written_bytes(gateway.process.pid, b'ingest'), gateway.status()
+        publish(broker, messages, 100)
+        wait_durable(gateway, messages + 100)
+        after, end = written_bytes(gateway.process.pid, b'ingest'), gateway.status()
+        payload = end['ingest']['received_bytes'] - start['ingest']['received_bytes']
+        file_bytes = end['ingest']['position'] - start['ingest']['position']
+        return {'payload_bytes': payload, 'file_per_payload': file_bytes / payload,
+                'written_per_payload': (after - before) / payload}
+
+
+PHASES = {'bare': measure_bare, 'journal': measure_journal, 'always': measure_always,
+          'wear': measure_wear, 'filter': measure_filter, 'series': measure_series}
 
 
 def medians(rounds):
@@ -210,6 +300,11 @@ def ratios(result):
             if phase in result:
                 found[f'{phase}_rate'] = result[phase]['rate'] / bare['rate']
                 found[f'{phase}_cpu'] = result[phase]['cpu_s_per_million'] / cpu
+        for phase in ('journal', 'always'):
+            if phase in result:
+                found[f'{phase}_rate'] = result[phase]['rate'] / bare['rate']
+        if 'journal' in result:
+            found['journal_cpu'] = result['journal']['cpu_ingest'] / bare['cpu_s_per_million']
     return found
 
 
@@ -217,11 +312,16 @@ ROWS = [('messages/s', 'rate', '{:,.0f}'), ('CPU s per million', 'cpu_s_per_mill
         ('  of it the ingest process', 'cpu_ingest', '{:.2f}'), ('  the core', 'cpu_run', '{:.2f}'),
         ('  the publisher process', 'cpu_publisher', '{:.2f}'),
         ('bare publisher, the same', 'publisher_cpu_s_per_million', '{:.2f}'),
+        ('syncs', 'syncs', '{:,.0f}'), ('file bytes / payload', 'file_per_payload', '{:.2f}'),
+        ('written bytes / payload', 'written_per_payload', '{:.2f}'),
         ('p50 latency, us', 'p50_us', '{:,.0f}'), ('p99 latency, us', 'p99_us', '{:,.0f}'),
         ('PSS after load, MB', 'pss_mb', '{:.1f}'), ('PSS idle, MB', 'idle_pss_mb', '{:.1f}'),
         ('cold start, ms', 'cold_start_ms', '{:.0f}')]
 
 RATIO_NAMES = {
+    'journal_rate': 'journal, on the medium: rate / bare subscriber (goal: at least 0.9)',
+    'journal_cpu': 'journal: CPU of the ingest process / bare subscriber',
+    'always_rate': 'sync always, 5 ms a sync: rate / bare subscriber (goal: 20,000 messages/s)',
     'filter_rate': 'filter: rate / bare subscriber (goal: at least 0.7)',
     'filter_cpu': 'filter: CPU / (bare subscriber + bare publisher) (goal: at most 1.5)',
     'series_rate': 'series: rate / bare subscriber (goal: at least 0.9)',

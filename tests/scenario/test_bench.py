@@ -16,9 +16,11 @@ def test_a_small_measurement_is_complete():
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    for phase in ('bare', 'filter', 'series'):
+    for phase in ('bare', 'journal', 'always', 'filter', 'series'):
         assert result['median'][phase]['rate'] > 0
-    assert set(result['ratios']) == {'filter_rate', 'filter_cpu', 'series_rate', 'series_cpu'}
+    assert set(result['ratios']) == {'filter_rate', 'filter_cpu', 'series_rate', 'series_cpu',
+                                     'journal_rate', 'journal_cpu', 'always_rate'}
+    assert 1 < result['median']['wear']['file_per_payload'] < 1.3
     assert 0 < result['median']['filter']['p50_us'] <= result['median']['filter']['p99_us']
     assert result['median']['series']['idle_pss_mb'] > 1
 
