@@ -21,7 +21,8 @@
  *
  * props of a record in the log: u64 position, u32 output of the id | signed arrival time | counted
  * stream, rule, source | varint hops | counted params, original, rejection | u8 flags: 1 made by an
- * error action. Its topic is the target. A rejection that is not empty came with the push.
+ * error action, 2 a dead letter tried again, then varint its position there. Its topic is the
+ * target. A rejection that is not empty came with the push.
  */
 #define _GNU_SOURCE
 #include "backlog.h"
@@ -35,6 +36,8 @@
 enum {
     BACKLOG_SEGMENT_BYTES = 1024 * 1024,
     LOG_RECORD_BYTES_MAX = 63 * 1024 * 1024,
+    FLAG_ERROR_ACTION = 1,
+    FLAG_DEAD_LETTER = 2,
     SPILL_PAUSE_US = 500 * 1000, /* between two tries of a disk that takes nothing */
 };
 
@@ -162,7 +165,12 @@ log_record(struct backlog *backlog, const struct sink_record *record, struct byt
     wire_put_bytes(&props, record->params);
     wire_put_bytes(&props, record->original);
     wire_put_bytes(&props, rejection);
-    wire_put_u8(&props, record->is_error_action);
+    bool is_letter = record->dead_position != 0;
+    wire_put_u8(&props, (uint8_t)((record->is_error_action ? FLAG_ERROR_ACTION : 0) |
+                                  (is_letter ? FLAG_DEAD_LETTER : 0)));
+    if (is_letter) {
+        wire_put_varint(&props, record->dead_position);
+    }
     *out = (struct record){
             .time_us = backlog->os->wall_us(backlog->os),
             .topic = record->target,
@@ -190,7 +198,9 @@ decode_record(const struct record *record, struct sink_record *out, struct bytes
     out->params = wire_get_bytes(&reader);
     out->original = wire_get_bytes(&reader);
     *rejection = wire_get_bytes(&reader);
-    out->is_error_action = wire_get_u8(&reader) != 0;
+    uint8_t flags = wire_get_u8(&reader);
+    out->is_error_action = (flags & FLAG_ERROR_ACTION) != 0;
+    out->dead_position = (flags & FLAG_DEAD_LETTER) != 0 ? wire_get_varint(&reader) : 0;
     return wire_at_end(&reader);
 }
 

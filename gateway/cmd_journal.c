@@ -5,12 +5,12 @@
  * A log goes by its folder below data_dir; the journal of received messages is "mqtt".
  */
 #define _GNU_SOURCE
-#include "base/base64.h"
 #include "base/calendar.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "command.h"
+#include "print_record.h"
 #include "store/examine.h"
 
 #include <errno.h>
@@ -153,45 +153,6 @@ log_named(const struct logs *logs, const char *name, const char *data_dir, struc
     return NULL;
 }
 
-/* ---- printing ---- */
-
-static void
-print_time(int64_t time_us, struct buf *out)
-{
-    if (time_us == 0) {
-        buf_append_char(out, '-');
-        return;
-    }
-    struct buf text = {0};
-    calendar_print(time_us * CALENDAR_NS_PER_US, 'T', &text);
-    buf_append(out, bytes_slice(buf_bytes(&text), 0, text.size - 3)); /* microseconds */
-    buf_append_char(out, 'Z');
-    buf_fini(&text);
-}
-
-static void
-print_line(struct buf *line)
-{
-    buf_append_char(line, '\n');
-    fwrite(line->data, 1, line->size, stdout);
-    buf_fini(line);
-}
-
-/* As text where it is UTF-8, with control characters escaped, so that a record is one line. */
-static void
-print_escaped(struct bytes bytes, struct buf *out)
-{
-    bool is_text = bytes_is_utf8(bytes);
-    for (size_t i = 0; i < bytes.size; i++) {
-        unsigned char c = (unsigned char)bytes.data[i];
-        if (c < 0x20 || c == 0x7f || (c >= 0x80 && !is_text)) {
-            buf_printf(out, "\\x%02x", c);
-        } else {
-            buf_append_char(out, (char)c);
-        }
-    }
-}
-
 /* ---- ls and verify ---- */
 
 struct gap_printer {
@@ -316,7 +277,6 @@ print_record(const struct record *record, bool json)
         print_line(&line);
         return;
     }
-    bool is_text = bytes_is_utf8(record->payload);
     buf_printf(&line, "{\"position\":%" PRIu64 ",\"time\":\"", record->position);
     print_time(record->time_us, &line);
     buf_append_string(&line, "\",\"topic\":");
@@ -324,14 +284,7 @@ print_record(const struct record *record, bool json)
     buf_printf(&line, ",\"qos\":%u,\"retained\":%s,\"dup\":%s,", record->flags & RECORD_QOS,
                (record->flags & RECORD_RETAINED) != 0 ? "true" : "false",
                (record->flags & RECORD_DUP) != 0 ? "true" : "false");
-    if (is_text) {
-        buf_append_string(&line, "\"payload\":");
-        json_write_string(&line, record->payload);
-    } else {
-        buf_append_string(&line, "\"payload_base64\":\"");
-        base64_encode(&line, record->payload);
-        buf_append_char(&line, '"');
-    }
+    print_payload_json(record->payload, &line);
     buf_append_char(&line, '}');
     print_line(&line);
 }

@@ -28,7 +28,8 @@
 /*
  * The stable name of a record: where its input lies and which output of it this is. A record that
  * is delivered again (retry, restart) has the same id. Within one sink ids grow in the order of
- * delivery, except for records that are retried after a RETRY verdict.
+ * delivery, except for records that are retried after a RETRY verdict, and for dead letters that
+ * are tried again.
  */
 struct record_id {
     uint64_t position; /* of the input in its stream */
@@ -62,6 +63,11 @@ struct sink_record {
     /* For the gateway alone: */
     struct bytes original;  /* what the rule's error action needs (failure.h); empty: it has none */
     bool is_error_action;   /* made by an error action: what it meets is told to nobody else */
+    /*
+     * Not 0: a dead letter that is tried again, out of order (its place there). A driver that drops
+     * what it has taken by its id does not drop this one.
+     */
+    uint64_t dead_position;
 };
 
 enum verdict {

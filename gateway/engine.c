@@ -342,6 +342,10 @@ take_generation(struct engine *engine)
         engine->current = next;
         pthread_cond_broadcast(&engine->swapped);
     }
+    if (engine->forgotten != NULL) {
+        engine_forget_named_sink(engine);
+        pthread_cond_broadcast(&engine->swapped);
+    }
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -555,6 +559,21 @@ engine_each_absent_sink(struct engine *engine,
             each(context, sink->name, sink->records);
         }
     }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void
+engine_forget_absent_sink(struct engine *engine, const char *name, uint64_t *records)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->forgotten = name;
+    pthread_mutex_unlock(&engine->lock);
+    engine_wake(engine);
+    pthread_mutex_lock(&engine->lock);
+    while (engine->forgotten != NULL) {
+        pthread_cond_wait(&engine->swapped, &engine->lock);
+    }
+    *records = engine->forgotten_records;
     pthread_mutex_unlock(&engine->lock);
 }
 

@@ -76,6 +76,13 @@ void engine_each_absent_sink(struct engine *engine,
                              void *context);
 
 /*
+ * Gives up what waits for a sink that is not running: the next checkpoint knows nothing of it.
+ * `*records` becomes how many that were; 0 also when there is no such sink. Any thread but the
+ * engine's, while that runs.
+ */
+void engine_forget_absent_sink(struct engine *engine, const char *name, uint64_t *records);
+
+/*
  * Hands over a generation and all sinks that run (also retired ones), and waits until the engine
  * works with them. Then the caller may free the generation before. `sinks` is copied;
  * `topic_sink` takes rows whose target is a topic. The first call starts the thread, also the first

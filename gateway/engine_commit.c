@@ -245,3 +245,24 @@ engine_forget_closed_sinks(struct engine *engine, const struct generation *next)
         }
     }
 }
+
+void
+engine_forget_named_sink(struct engine *engine)
+{
+    struct bytes name = bytes_of_string(engine->forgotten);
+    bool is_running = false;
+    for (size_t i = 0; engine->current != NULL && i < engine->current->sink_count; i++) {
+        is_running |= bytes_equal_string(name, engine->current->sinks[i]->name);
+    }
+    engine->forgotten_records = 0;
+    for (size_t i = 0; i < engine->committed.sink_count && !is_running; i++) {
+        struct checkpoint_sink *mark = &engine->committed_sinks[i];
+        if (bytes_equal(mark->name, name)) {
+            engine->forgotten_records = mark->records;
+            mark->head = mark->tail;
+            mark->records = 0;
+            engine->moved = true;
+        }
+    }
+    engine->forgotten = NULL;
+}

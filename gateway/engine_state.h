@@ -74,9 +74,11 @@ struct engine {
     bool started;
     int wake_fd; /* eventfd */
 
-    pthread_mutex_t lock; /* guards the next four, and `committed` against engine_sink_mark() */
+    pthread_mutex_t lock; /* guards the next six, and `committed` against engine_sink_mark() */
     pthread_cond_t swapped;
     struct generation *next; /* waits to be taken */
+    const char *forgotten;      /* the sink that shall be forgotten, or NULL */
+    uint64_t forgotten_records; /* the answer */
     bool stopping;
     struct engine_stats stats;
 
@@ -180,6 +182,9 @@ bool engine_commit_cut(struct engine *engine, struct diag_list *diags) MUST_CHEC
  * records back when it is declared again. Under the lock.
  */
 void engine_forget_closed_sinks(struct engine *engine, const struct generation *next);
+
+/* Under the lock: answers engine_forget_absent_sink(). */
+void engine_forget_named_sink(struct engine *engine);
 
 /* Up to where the last checkpoint had read a stream; 0 for one that it does not know. */
 const struct checkpoint_rule *committed_rule(const struct checkpoint *checkpoint,

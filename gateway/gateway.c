@@ -14,6 +14,7 @@
 #include "gateway.h"
 
 #include "control.h"
+#include "dlq_gateway.h"
 #include "status.h"
 #include "watch.h"
 #include "why_gateway.h"
@@ -211,8 +212,8 @@ static void
 warn_of_absent_sink(void *context, struct bytes name, uint64_t records)
 {
     log_warning("%llu records wait for table '%.*s', which no rule file declares any more; declare "
-                "it again to deliver them",
-                (unsigned long long)records, BYTES_ARG(name));
+                "it again to deliver them, or give them up with 'headgate dlq drop %.*s waiting'",
+                (unsigned long long)records, BYTES_ARG(name), BYTES_ARG(name));
 }
 
 /* Loads the rules and lets the engine work with them. False: what ran before goes on. */
@@ -530,6 +531,8 @@ answer_control(void *context, struct bytes request, struct buf *out)
 {
     if (bytes_equal(request, BYTES("status"))) {
         gateway_status(context, out);
+    } else if (bytes_starts_with(request, BYTES("dlq "))) {
+        gateway_dlq(context, bytes_slice(request, 4, request.size), out);
     } else if (bytes_starts_with(request, BYTES("why "))) {
         gateway_why(context, bytes_slice(request, 4, request.size), out);
     } else {

@@ -48,7 +48,8 @@ outbox_new(const struct outbox_options *options)
     }
     outbox->committed = options->mark;
     outbox->dead_dir = path_in(options->dir, "dead");
-    outbox->dead = (struct dead_letters){.os = options->os, .dir = outbox->dead_dir};
+    outbox->dead = (struct dead_letters){
+            .os = options->os, .dir = outbox->dead_dir, .max_bytes = options->dead_max_bytes};
     outbox->batch = mem_new_array(struct waiting *, records_max);
     outbox->records = mem_new_array(struct sink_record, records_max);
     outbox->outcomes = mem_new_array(struct outcome, records_max);
@@ -59,6 +60,7 @@ outbox_new(const struct outbox_options *options)
     check(pthread_cond_init(&outbox->changed, &attributes) == 0);
     check(pthread_condattr_destroy(&attributes) == 0);
     check(pthread_mutex_init(&outbox->lock, NULL) == 0);
+    check(pthread_mutex_init(&outbox->dead_lock, NULL) == 0);
     check(pthread_mutex_init(&outbox->lookup_lock, NULL) == 0);
     return outbox;
 }
@@ -67,10 +69,12 @@ static void
 outbox_free(struct outbox *outbox)
 {
     dead_letters_close(&outbox->dead);
+    outbox_free_retrying(outbox);
     tallies_fini(&outbox->tallies);
     arena_fini(&outbox->arena);
     pthread_cond_destroy(&outbox->changed);
     pthread_mutex_destroy(&outbox->lock);
+    pthread_mutex_destroy(&outbox->dead_lock);
     pthread_mutex_destroy(&outbox->lookup_lock);
     free(outbox->batch);
     free(outbox->records);
@@ -127,6 +131,9 @@ outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options)
     set_bounds(outbox, options);
     pthread_cond_signal(&outbox->changed);
     pthread_mutex_unlock(&outbox->lock);
+    pthread_mutex_lock(&outbox->dead_lock);
+    outbox->dead.max_bytes = options->dead_max_bytes;
+    pthread_mutex_unlock(&outbox->dead_lock);
 }
 
 bool
@@ -195,6 +202,7 @@ outbox_count_dropped(void *context, const struct sink_record *record)
     struct outbox *outbox = context;
     outbox->stats.dropped++;
     tally_of(&outbox->tallies, record->rule)->dropped++;
+    outbox_forget_retrying(outbox, record);
 }
 
 /* Under the lock: keeps below the bound. A little more is given up, so that reads come in rows. */
@@ -234,7 +242,12 @@ push(struct outbox *outbox, const struct sink_record *record, struct bytes rejec
     if (rejection.size > 0) {
         outbox_note_error(outbox, rejection);
     }
-    outbox->stats.pushed++;
+    if (record->dead_position == 0) {
+        outbox->stats.pushed++;
+    } else {
+        outbox->stats.resubmitted++;
+        tally_of(&outbox->tallies, record->rule)->resubmitted++;
+    }
     bool has_dropped = drop_oldest(outbox, &diags);
     wake(outbox);
     pthread_mutex_unlock(&outbox->lock);

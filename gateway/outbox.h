@@ -26,8 +26,7 @@
  * outbox is full.
  *
  * Threads: push, hurry, cut and committed belong to the core's thread; open, reconfigure, stop and
- * close to one that manages sinks; lookup, stats, is_drained, is_full and is_settled may be called
- * from any.
+ * close to one that manages sinks; all else may be called from any.
  */
 #ifndef HEADGATE_OUTBOX_H
 #define HEADGATE_OUTBOX_H
@@ -68,6 +67,7 @@ struct outbox_options {
     bool drops_oldest;      /* above it; else outbox_is_full() */
     unsigned attempts_max;  /* a record that is refused so often is parked; 0: any */
     int64_t drain_rate;     /* records a second while some wait on disk; 0: any */
+    uint64_t dead_max_bytes; /* of dead letters; beyond it the oldest are dropped. 0: any */
     int64_t retry_min_ms;   /* upper end of the first pause; 0: 200 */
     int64_t retry_max_ms;   /* upper end of the longest pause */
     struct outbox_mark mark; /* from the checkpoint; all zero for a new sink */
@@ -159,6 +159,25 @@ bool outbox_cut(struct outbox *outbox, struct outbox_mark *out, struct diag_list
 bool outbox_committed(struct outbox *outbox, const struct outbox_mark *mark,
                       struct diag_list *diags) MUST_CHECK;
 
+/*
+ * Tries the dead letters at positions [from, to) again, each with its old id, behind what waits now.
+ * They stay dead letters until they are delivered. `*count` becomes how many go out; those that are
+ * on their way already do not count. Any thread. DIAG_BUSY: the outbox is full, and the rest was left.
+ */
+bool outbox_retry_dead(struct outbox *outbox, uint64_t from, uint64_t to, uint64_t *count,
+                       struct diag_list *diags) MUST_CHECK;
+
+/* Drops the dead letters at positions [from, to). Any thread. */
+bool outbox_drop_dead(struct outbox *outbox, uint64_t from, uint64_t to, uint64_t *count,
+                      struct diag_list *diags) MUST_CHECK;
+
+/*
+ * Gives up what waits now, but for what is being written; `*count` becomes how many records that
+ * were. Any thread. False: what is on disk could not be read in order to be counted.
+ */
+bool outbox_drop_waiting(struct outbox *outbox, uint64_t *count, struct diag_list *diags)
+        MUST_CHECK;
+
 /* Nothing waits, in memory or on disk. */
 bool outbox_is_drained(struct outbox *outbox);
 
@@ -186,7 +205,8 @@ enum outbox_state {
 };
 
 /*
- * At any quiet moment: pushed + restored = delivered + rejected + dropped + lost + queued + backlog.
+ * At any quiet moment: pushed + restored + resubmitted =
+ *                      delivered + rejected + dropped + given_up + lost + queued + backlog.
  */
 struct outbox_stats {
     enum outbox_state state;
@@ -196,6 +216,9 @@ struct outbox_stats {
     uint64_t rejected;  /* in the dead letters */
     uint64_t parked;    /* among them: the driver never rejected them, but refused too often */
     uint64_t dropped;   /* the oldest, to stay below backlog_max_bytes */
+    uint64_t given_up;  /* by outbox_drop_waiting() */
+    uint64_t resubmitted;  /* dead letters that were tried again */
+    uint64_t dead_dropped; /* dead letters, to stay below dead_max_bytes */
     uint64_t lost;      /* of the backlog log: damaged on disk */
     uint64_t retried;   /* RETRY verdicts, a record may have many */
     uint64_t undecided; /* among them: the driver gave no verdict */

@@ -1,6 +1,7 @@
 /*
  * What the files of the outbox share: outbox.c (what the core calls), outbox_thread.c (the sink's
- * thread), outbox_judge.c (what a verdict means for a record). Nobody else includes this.
+ * thread), outbox_judge.c (what a verdict means for a record), outbox_dead.c (dead letters by hand).
+ * Nobody else includes this.
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
  * in push and cut, for writes of the backlog into the page cache, for the syncs with which the log
@@ -33,7 +34,6 @@ struct outbox {
     struct sink_record *records;
     struct outcome *outcomes;
     struct dead_letter *letters;
-    struct dead_letters dead;
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
     int64_t rest_until_us; /* monotonic; the pause of a stepped one */
@@ -43,6 +43,9 @@ struct outbox {
     int64_t drain_us;  /* monotonic: no batch before it while records wait on disk */
     struct log_gate reject_gate;
     struct log_gate drop_gate; /* the core's */
+
+    pthread_mutex_t dead_lock; /* before `lock` */
+    struct dead_letters dead;
 
     pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
     const struct driver *lookup_driver;
@@ -60,6 +63,7 @@ struct outbox {
     struct backlog backlog;
     struct outbox_stats stats; /* its counters and sentence; the rest is computed */
     struct tallies tallies;
+    struct map retrying; /* dead letters on their way: position -> struct retrying */
 };
 
 int64_t outbox_now_us(const struct outbox *outbox);
@@ -69,6 +73,12 @@ void outbox_note_error(struct outbox *outbox, struct bytes sentence);
 
 /* Under the lock: a record was given up. Of a `struct outbox`. */
 void outbox_count_dropped(void *context, const struct sink_record *record);
+
+/* ---- outbox_dead.c ---- */
+
+/* Under the lock: the record is settled, or given up. */
+void outbox_forget_retrying(struct outbox *outbox, const struct sink_record *record);
+void outbox_free_retrying(struct outbox *outbox);
 
 /* ---- outbox_judge.c: the sink's thread, after a write ---- */
 

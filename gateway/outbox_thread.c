@@ -318,6 +318,46 @@ log_rejected(struct outbox *outbox, const struct dead_letter *letter)
     }
 }
 
+static bool
+write_letters(struct outbox *outbox, size_t count, struct diag_list *diags)
+{
+    struct failure_log *failures = outbox->options.failures;
+    pthread_mutex_lock(&outbox->dead_lock);
+    bool is_written = dead_letters_write(&outbox->dead, outbox->letters, count, diags);
+    uint64_t dropped = outbox->dead.dropped;
+    pthread_mutex_unlock(&outbox->dead_lock);
+    pthread_mutex_lock(&outbox->lock);
+    outbox->stats.dead_dropped = dropped;
+    pthread_mutex_unlock(&outbox->lock);
+    return is_written &&
+           (failures == NULL || failure_log_append(failures, outbox->letters, count, diags));
+}
+
+/* Dead letters that were delivered after all are none any more. */
+static void
+settle_letters(struct outbox *outbox)
+{
+    uint64_t *positions = arena_new_array(&outbox->arena, uint64_t, outbox->batch_count);
+    struct diag_list diags = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < outbox->batch_count; i++) {
+        const struct waiting *waiting = outbox->batch[i];
+        if (waiting->is_settled && waiting->rejection == NULL &&
+            waiting->record.dead_position != 0) {
+            positions[count++] = waiting->record.dead_position;
+        }
+    }
+    if (count > 0) {
+        pthread_mutex_lock(&outbox->dead_lock);
+        if (!dead_letters_settle(&outbox->dead, positions, count, &diags)) {
+            log_diags(&diags); /* they stay listed */
+        }
+        pthread_mutex_unlock(&outbox->dead_lock);
+    }
+    arena_reset(&outbox->arena);
+    diag_list_fini(&diags);
+}
+
 /*
  * Writes the letters of rejected records and tells of their failures; all of them or none count as
  * written.
@@ -341,11 +381,7 @@ bury_rejected(struct outbox *outbox)
         }
     }
     struct diag_list diags = {0};
-    bool is_written =
-            count == 0 ||
-            (dead_letters_write(&outbox->dead, outbox->letters, count, &diags) &&
-             (outbox->options.failures == NULL ||
-              failure_log_append(outbox->options.failures, outbox->letters, count, &diags)));
+    bool is_written = count == 0 || write_letters(outbox, count, &diags);
     if (is_written && count > 0) {
         log_rejected(outbox, &outbox->letters[count - 1]);
     } else if (!is_written) {
@@ -394,6 +430,7 @@ drop_settled(struct outbox *outbox)
         }
         if (waiting->is_settled) {
             count_settled(outbox, waiting);
+            outbox_forget_retrying(outbox, &waiting->record);
             settled++;
         } else {
             outbox_count_dropped(outbox, &waiting->record);
@@ -463,6 +500,7 @@ deliver(struct outbox *outbox)
         pace_drain(outbox, tried);
     }
     bool is_buried = bury_rejected(outbox);
+    settle_letters(outbox);
     size_t settled = drop_settled(outbox);
     outbox->failures = settled > 0 ? 0 : outbox->failures;
     outbox_set_aside(outbox);

@@ -47,6 +47,8 @@ static const struct option sink_option_rows[] = {
                     "counted."),
         SINK_OPTION("drain.rate", INT, drain_rate, "0", 0, 1000000,
                     "Most records a second while some wait on disk, after an outage; 0: any."),
+        SINK_OPTION("dead.max", SIZE, dead_max, "64M", 65536, INT64_C(1) << 40,
+                    "Most bytes of dead letters; beyond it the oldest are dropped and counted."),
 };
 
 const struct option_table sink_option_table = {

@@ -22,6 +22,7 @@ struct sink_options {
     int64_t backlog_max;
     int backlog_policy; /* enum backlog_policy */
     int64_t drain_rate;
+    int64_t dead_max;
 };
 
 enum backlog_policy { BACKLOG_PAUSE, BACKLOG_DROP_OLDEST };

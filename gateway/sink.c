@@ -125,6 +125,7 @@ outbox_options_of(const struct sink *sink)
                                                             : sink->context->backlog_max_bytes),
             .drops_oldest = options->backlog_policy == BACKLOG_DROP_OLDEST,
             .drain_rate = options->drain_rate,
+            .dead_max_bytes = (uint64_t)options->dead_max,
             .failures = sink->context->failures,
             .is_stepped = sink->context->is_stepped,
     };

@@ -249,6 +249,9 @@ add_sinks(cJSON *root, struct gateway *gateway)
         add_count(item, "rejected", stats.rejected);
         cJSON *dropped = cJSON_AddObjectToObject(item, "dropped");
         add_count(dropped, "oldest", stats.dropped);
+        add_count(dropped, "by_hand", stats.given_up);
+        add_count(dropped, "dead_letters", stats.dead_dropped);
+        add_count(item, "resubmitted", stats.resubmitted);
         add_count(item, "parked", stats.parked);
         add_count(item, "lost", stats.lost);
         add_count(item, "queued", stats.queued_records + stats.backlog_records);

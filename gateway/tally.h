@@ -13,7 +13,8 @@ struct tally {
     char *rule;
     uint64_t delivered;
     uint64_t rejected;
-    uint64_t dropped; /* to stay below a bound; those of error actions too */
+    uint64_t dropped; /* to stay below a bound, or by hand; those of error actions too */
+    uint64_t resubmitted; /* dead letters tried again: they were rejected once already */
     uint64_t error_delivered; /* of what the rule's error action made */
     uint64_t error_rejected;
 };

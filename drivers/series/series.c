@@ -179,7 +179,7 @@ write_records(struct series_table *table, struct batch *batch, struct progress_b
             return false;
         }
         /* Where nothing is replaced, storing again changes nothing and tells a conflict again. */
-        bool repeated = progress_is_applied(stream, record->id);
+        bool repeated = record->dead_position == 0 && progress_is_applied(stream, record->id);
         bool skip = repeated && table->options->on_conflict == SERIES_CONFLICT_REPLACE;
         if (!write_record(table, record, skip, batch->arena, &batch->outcomes[i], diags)) {
             return false;

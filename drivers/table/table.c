@@ -237,7 +237,7 @@ write_records(struct table *table, struct batch *batch, struct progress_batch *p
         }
         struct table_change change;
         table_item_read(&table->keys, record->params, record->payload, batch->arena, &change);
-        bool repeated = progress_is_applied(stream, record->id);
+        bool repeated = record->dead_position == 0 && progress_is_applied(stream, record->id);
         counts->repeated += repeated;
         if (!repeated && change.reason.size == 0
             && !apply(table, &change, batch->arena, counts, diags)) {

@@ -36,6 +36,7 @@ struct script {
     uint64_t order[RECORDS_MAX]; /* of first attempts in this life of the instance */
     size_t order_count;
     uint64_t seen_bytes_wrong;
+    unsigned letters; /* records that were dead letters before */
     /* Without the lock. */
     _Atomic bool is_open;
     _Atomic unsigned lookups_wrong; /* while it was not open */

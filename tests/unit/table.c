@@ -92,6 +92,7 @@ table_write_at(struct table *table, const uint64_t *positions, const char *const
                 .time_us = table->wall_us + (int64_t)positions[i],
                 .stream = BYTES("mqtt"),
                 .payload = bytes_of_string(payloads[i]),
+                .dead_position = table->dead_position,
         };
     }
     struct batch batch = {records, outcomes, count, INT64_MAX, &table->arena};

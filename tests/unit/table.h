@@ -22,6 +22,7 @@ struct table {
     struct diag_list diags;
     uint64_t position; /* of the next record */
     const char *params; /* of the next records' action; NULL: none */
+    uint64_t dead_position; /* of the records of table_write_at() */
 };
 
 /* "name=value" options, NULL-terminated. The folder is made anew; the instance is not open. */

@@ -254,6 +254,25 @@ a_batch_sent_twice_is_stored_once(void **state)
     table_fini(&table);
 }
 
+/* A dead letter that is tried again is no repetition, though its id is an old one. */
+static void
+a_dead_letter_is_taken_behind_newer_records(void **state)
+{
+    static const char *const options[] = {"on_conflict=replace", NULL};
+    static const uint64_t positions[] = {1, 2};
+    static const char *const payloads[] = {"{\"time\":1720699200000,\"v\":1}",
+                                           "{\"time\":1720699200001,\"v\":2}"};
+    enum verdict verdicts[2];
+    struct table table;
+    begin(&table, options);
+    table_write_at(&table, positions + 1, payloads + 1, 1, verdicts);
+    table.dead_position = 64;
+    table_write_at(&table, positions, payloads, 1, verdicts);
+    assert_int_equal(verdicts[0], VERDICT_DONE);
+    assert_non_null(strstr(table_rows(&table, NULL), "measure_name=v time=" T0));
+    table_fini(&table);
+}
+
 /* A batch that failed as a whole may come behind later ones. */
 static void
 a_failed_batch_is_taken_when_it_comes_again(void **state)
@@ -626,6 +645,7 @@ main(void)
             cmocka_unit_test(another_value_is_a_conflict),
             cmocka_unit_test(a_conflict_can_replace),
             cmocka_unit_test(a_batch_sent_twice_is_stored_once),
+            cmocka_unit_test(a_dead_letter_is_taken_behind_newer_records),
             cmocka_unit_test(a_failed_batch_is_taken_when_it_comes_again),
             cmocka_unit_test(a_killed_writer_loses_and_doubles_nothing),
             cmocka_unit_test(scans_keep_range_order_and_equality),

@@ -404,6 +404,23 @@ a_batch_sent_twice_counts_once(void **state)
     table_fini(&table);
 }
 
+/* A dead letter that is tried again is no repetition, though its id is an old one. */
+static void
+a_dead_letter_is_taken_behind_newer_records(void **state)
+{
+    static const uint64_t positions[] = {1, 2};
+    static const char *const payloads[] = {"{\"id\":1,\"v\":1}", "{\"id\":2,\"v\":2}"};
+    enum verdict verdicts[2];
+    struct table table;
+    begin(&table, by_id);
+    table_write_at(&table, positions + 1, payloads + 1, 1, verdicts);
+    table.dead_position = 64;
+    table_write_at(&table, positions, payloads, 1, verdicts);
+    assert_int_equal(verdicts[0], VERDICT_DONE);
+    assert_rows(&table, "id=1 v=1\nid=2 v=2\n");
+    table_fini(&table);
+}
+
 static void
 a_failed_batch_is_taken_when_it_comes_again(void **state)
 {
@@ -738,6 +755,7 @@ main(void)
             cmocka_unit_test(attributes_beyond_the_limit_are_no_columns),
             cmocka_unit_test(an_equality_with_the_partition_key_is_used),
             cmocka_unit_test(a_batch_sent_twice_counts_once),
+            cmocka_unit_test(a_dead_letter_is_taken_behind_newer_records),
             cmocka_unit_test(a_failed_batch_is_taken_when_it_comes_again),
             cmocka_unit_test(a_killed_writer_loses_nothing_and_repeats_nothing),
             cmocka_unit_test(an_action_puts_the_payload_into_one_member),
