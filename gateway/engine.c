@@ -31,6 +31,8 @@ enum {
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
     RETRY_READ_MS = 1000,
     FULL_LOG_EVERY_MS = 60000,
+    STATE_BYTES_PER_MS = 64,
+    STATE_INTERVAL_MAX_MS = 30000,
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
@@ -286,11 +288,21 @@ hurry_sinks(struct engine *engine)
     engine->hurried = true;
 }
 
+/* Large states are written less often: so many bytes a second, and at least every half minute. */
+static int64_t
+checkpoint_interval_ms(const struct engine *engine)
+{
+    int64_t interval_ms = engine->options.checkpoint_interval_ms;
+    int64_t wanted_ms = (int64_t)(engine->state_bytes / STATE_BYTES_PER_MS);
+    wanted_ms = wanted_ms > STATE_INTERVAL_MAX_MS ? STATE_INTERVAL_MAX_MS : wanted_ms;
+    return wanted_ms > interval_ms ? wanted_ms : interval_ms;
+}
+
 static int64_t
 until_checkpoint_ms(const struct engine *engine)
 {
     const struct os *os = engine->options.os;
-    int64_t due_us = engine->committed_at_us + engine->options.checkpoint_interval_ms * 1000;
+    int64_t due_us = engine->committed_at_us + checkpoint_interval_ms(engine) * 1000;
     int64_t left_us = due_us - os->mono_us(os);
     return left_us <= 0 ? 0 : (left_us + 999) / 1000;
 }

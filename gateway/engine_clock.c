@@ -38,8 +38,6 @@ enum {
     ENTRY_BYTES_MAX = 1024 * 1024,
 };
 
-#define CLOCK_SET_US INT64_C(1704067200000000) /* 2024-01-01: before, nobody has set it */
-
 enum entry_kind { ENTRY_TICK = 1, ENTRY_TURN = 2 };
 
 struct entry {
@@ -324,7 +322,7 @@ passed_us(const struct engine *engine)
             now_us = input->read_us;
         }
     }
-    return now_us < CLOCK_SET_US ? INT64_MIN : now_us;
+    return now_us < ENGINE_CLOCK_SET_US ? INT64_MIN : now_us;
 }
 
 static void

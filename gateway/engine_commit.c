@@ -44,6 +44,7 @@ committed_rule(const struct checkpoint *checkpoint, struct bytes name)
 /* A checkpoint on its way, in an arena of its own. */
 struct draft {
     struct arena arena;
+    struct arena states; /* needed until it is written */
     struct checkpoint checkpoint;
     struct checkpoint_stream *streams;
     struct checkpoint_sink *sinks;
@@ -117,15 +118,30 @@ static void
 draft_rules(struct engine *engine, struct draft *draft)
 {
     struct checkpoint_rule *rules =
-            arena_new_array(&draft->arena, struct checkpoint_rule, engine->flow_count);
+            arena_new_array(&draft->states, struct checkpoint_rule, engine->flow_count);
+    size_t bytes = 0;
     for (size_t i = 0; i < engine->flow_count; i++) {
-        struct buf state = {.arena = &draft->arena};
+        struct buf state = {.arena = &draft->states};
         stream_run_save(engine->flows[i]->run, &state);
-        rules[i].name = arena_copy(&draft->arena, bytes_of_string(engine->flows[i]->name));
+        rules[i].name = bytes_of_string(engine->flows[i]->name);
         rules[i].state = buf_bytes(&state);
+        bytes += state.size;
     }
     draft->checkpoint.rules = rules;
     draft->checkpoint.rule_count = engine->flow_count;
+    engine->state_bytes = bytes;
+}
+
+/* States are read at a start only, so memory holds none of the committed ones. */
+static void
+note_committed_flows(struct engine *engine, struct draft *draft)
+{
+    for (size_t i = 0; i < engine->flow_count; i++) {
+        engine->flows[i]->is_changed = false;
+    }
+    engine->committed_flows = engine->flow_count;
+    draft->checkpoint.rules = NULL;
+    draft->checkpoint.rule_count = 0;
 }
 
 /* What functions emitted must be on the medium before their input counts as done. */
@@ -178,7 +194,7 @@ is_as_committed(const struct engine *engine, const struct checkpoint *draft)
 {
     const struct checkpoint *before = &engine->committed;
     bool same = before->generation > 0 && !engine_has_changed_flow(engine) &&
-                before->rule_count == engine->flow_count &&
+                engine->committed_flows == engine->flow_count &&
                 draft->stream_count == before->stream_count &&
                 draft->sink_count == before->sink_count;
     for (size_t i = 0; same && i < draft->stream_count; i++) {
@@ -207,15 +223,14 @@ engine_commit_cut(struct engine *engine, struct diag_list *diags)
     bool saved = drafted && sync_streams(engine, diags) &&
                  checkpoint_save(engine->options.os, engine->options.data_dir, &draft.checkpoint,
                                  diags);
+    arena_fini(&draft.states);
     if (!saved) {
         arena_fini(&draft.arena);
         return false;
     }
     release(engine, &draft);
     engine_clock_forget_turn(engine);
-    for (size_t i = 0; i < engine->flow_count; i++) {
-        engine->flows[i]->is_changed = false;
-    }
+    note_committed_flows(engine, &draft);
     pthread_mutex_lock(&engine->lock);
     arena_fini(&engine->committed_arena);
     engine->committed = draft.checkpoint;

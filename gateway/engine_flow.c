@@ -212,6 +212,7 @@ engine_flow_message(struct flow *flow, uint32_t source, struct run *cause,
             .time_ms = record->time_us / 1000,
             .position = record->position,
             .qos = record->flags & RECORD_QOS,
+            .is_clock_unset = record->time_us < ENGINE_CLOCK_SET_US,
     };
     flow->cause = cause;
     flow->is_changed = flow->is_touched = true;

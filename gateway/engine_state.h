@@ -16,6 +16,8 @@
 
 enum { ENGINE_LOG_EVERY_MS = 10000 };
 
+#define ENGINE_CLOCK_SET_US INT64_C(1704067200000000) /* 2024-01-01: before, nobody has set it */
+
 enum input_kind {
     INPUT_MESSAGES, /* received */
     INPUT_STREAM,   /* what a function emitted */
@@ -95,6 +97,8 @@ struct engine {
     bool moved; /* since the last commit */
     struct flow **flows;
     size_t flow_count, flow_capacity;
+    size_t committed_flows; /* in the last checkpoint */
+    size_t state_bytes;     /* of theirs */
     struct clock *clock;
     bool hurried; /* the sinks know of the commit that is near */
     struct log_gate full_gate;

@@ -167,7 +167,9 @@ build_rule(struct ruleset *ruleset, size_t f, const struct rule *compiled,
     } else if (info->source_kind == RULE_SOURCE_TOPIC && info->source.size > 0) {
         topic_trie_add(ruleset->topics, info->source, (uint32_t)index);
     } else if (info->source_kind == RULE_SOURCE_RELATION) {
-        rule->source = map_find(&names->relations, info->source);
+        struct ruleset_relation *source = map_find(&names->relations, info->source);
+        bool is_function = source != NULL && source->declared->kind == RULE_FUNCTION;
+        rule->source = is_function ? source : NULL;
     }
 }
 

@@ -301,7 +301,7 @@ ruleset_script_program(const struct ruleset_script *script, const struct rule_fi
     for (size_t i = 0; script != NULL && i < script->script->program_count; i++) {
         const struct stream_program *program = script->script->programs[i];
         if (stream_program_start(program) == (size_t)(rule->text.data - file->text.data)) {
-            return program;
+            return stream_program_is_inner(program) ? NULL : program;
         }
     }
     return NULL;

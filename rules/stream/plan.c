@@ -310,8 +310,11 @@ plan_named_relation(struct planner *planner, const struct relation_entry *entry)
     planner->compiler.lines = entry->lines;
     if (entry->statement->kind == STATEMENT_CREATE_VIEW) {
         plan = plan_query(planner, entry->statement->select);
+    } else if (entry->pump_count > 0) {
+        ((struct relation_entry *)(uintptr_t)entry)->is_read = true;
+        plan = plan_stream(planner, entry);
     } else {
-        plan = entry->pump_count > 0 ? plan_stream(planner, entry) : plan_outside(planner, entry);
+        plan = plan_outside(planner, entry);
     }
     planner->compiler.lines = lines;
     return plan;

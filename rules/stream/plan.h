@@ -33,6 +33,7 @@ struct relation_entry {
     struct pump *pumps; /* STREAM: the INSERTs that fill it, so far */
     size_t pump_count, pump_capacity;
     struct line_index lines; /* of the text that it stands in */
+    bool is_read; /* STREAM: its pumps are part of another program */
 };
 
 struct planner {

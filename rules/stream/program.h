@@ -20,6 +20,7 @@ struct stream_program {
     const struct bytes *scope; /* members of payloads: each key has a watermark of its own */
     size_t scope_count;        /* 0: one watermark a source, as in Flink */
     uint64_t fingerprint; /* of what the state depends on */
+    bool is_inner;        /* programs that read its stream have a copy of it */
     uint32_t start;       /* of the statement, in its text */
 };
 

@@ -496,3 +496,9 @@ stream_program_fingerprint(const struct stream_program *program)
 {
     return program->fingerprint;
 }
+
+bool
+stream_program_is_inner(const struct stream_program *program)
+{
+    return program->is_inner;
+}

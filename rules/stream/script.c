@@ -419,7 +419,11 @@ planner_finish(struct planner *planner, struct stream_script *script)
     script->programs = programs;
     script->program_count = planner->program_count;
     for (size_t i = 0; i < planner->entry_count; i++) {
-        free(planner->entries[i].pumps);
+        const struct relation_entry *entry = &planner->entries[i];
+        for (size_t p = 0; p < planner->program_count && entry->is_read; p++) {
+            planner->programs[p]->is_inner |= planner->programs[p]->target == entry->table;
+        }
+        free(entry->pumps);
     }
     free(planner->entries);
     free(planner->programs);

@@ -84,7 +84,7 @@ advance(struct source_op *source, struct stream_run *run, const struct stream_va
 /* Whether the row's event time is one that can be worked with. */
 static bool
 check_event_time(const struct stream_source_plan *plan, struct stream_run *run,
-                 const struct stream_value *row)
+                 const struct stream_message *message, const struct stream_value *row)
 {
     if (plan->event_column == SIZE_MAX) {
         return true;
@@ -95,7 +95,7 @@ check_event_time(const struct stream_source_plan *plan, struct stream_run *run,
         stream_reject(run, "the event time is missing");
         return false;
     }
-    if (plan->max_future_ms > 0 && run->context.now_ms != INT64_MIN &&
+    if (plan->max_future_ms > 0 && !message->is_clock_unset &&
         time->integer > run->context.now_ms + plan->max_future_ms) {
         run->stats.future++;
         stream_reject(run, "the event time is too far in the future");
@@ -120,7 +120,7 @@ stream_source_message(struct stream_op *op, struct stream_run *run,
         stream_reject(run, "not JSON, or a column has another type");
         return;
     }
-    if (compute_columns(source, run, row) && check_event_time(plan, run, row)) {
+    if (compute_columns(source, run, row) && check_event_time(plan, run, message, row)) {
         stream_push(op, run, row);
         advance(source, run, row);
     }

@@ -77,6 +77,12 @@ const struct stream_table *stream_program_source(const struct stream_program *pr
 /* NULL of a lone SELECT and of one into a topic. */
 const struct stream_table *stream_program_target(const struct stream_program *program);
 
+/*
+ * Whether it fills an in-application stream that other programs of the script read: those have a
+ * copy of it, and it need not run itself.
+ */
+bool stream_program_is_inner(const struct stream_program *program);
+
 /* Where the program's statement begins in the script's text. */
 size_t stream_program_start(const struct stream_program *program);
 
@@ -95,6 +101,7 @@ struct stream_message {
     int64_t time_ms;      /* arrival: the processing time of this row */
     uint64_t position;
     unsigned qos;
+    bool is_clock_unset; /* `time_ms` is no time of day: event times are not held against it */
 };
 
 /* Where a run puts what comes out. Texts are borrowed for the call. */
