@@ -49,7 +49,8 @@ const struct stream_program *const *ruleset_script_programs(const struct ruleset
                                                             const struct rule_file *file,
                                                             struct arena *arena);
 
-/* The program of a rule of the file; NULL: it has none, or others have a copy of it. `script` may be NULL. */
+/* The program of a rule of the file; NULL: it has none, or others have a copy of it. `script` may be
+ * NULL. */
 const struct stream_program *ruleset_script_program(const struct ruleset_script *script,
                                                     const struct rule_file *file,
                                                     const struct rule_info *rule);

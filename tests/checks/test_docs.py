@@ -13,7 +13,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READMES = sorted(path.relative_to(ROOT) for path in
-                 [ROOT / 'README.md', *ROOT.glob('*/README.md')] if path.exists())
+                 [ROOT / 'README.md', *ROOT.glob('*/README.md'), *ROOT.glob('rules/*/README.md')]
+                 if path.exists())
 BLOCK = re.compile(r'^```(sh run|text output)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 MARK = '--8<-- end of block'
 
