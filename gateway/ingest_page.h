@@ -26,6 +26,7 @@
     INGEST_COUNTER(duplicates_flagged, "messages that the broker had sent before")             \
     INGEST_COUNTER(append_failures, "appends that failed and were tried again")                \
     INGEST_COUNTER(dropped_no_room, "QoS 0: the journal took nothing and the memory was full")  \
+    INGEST_COUNTER(dropped_oldest, "kept messages that journal_full = drop_oldest gave up")      \
     INGEST_COUNTER(syncs, "times the journal was forced to the medium")                        \
     INGEST_COUNTER(sync_failures, "times that failed; another file was tried then")            \
     INGEST_COUNTER(gave_up, "times the process ended because the journal took nothing")        \

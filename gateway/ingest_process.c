@@ -600,6 +600,7 @@ ingest_process_main(void)
     signal(SIGINT, SIG_IGN); /* the core decides: its end of the socket closes */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file above the limit is an error of the write: EFBIG */
     receive_config(ingester, &diags);
     map_page(ingester, &diags);
     open_journal(ingester, &diags);

@@ -35,6 +35,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { JOURNAL_FULL_DROP_OLDEST = 1 }; /* the second word of the option */
+
 enum {
     RETRY_MS = 100,
     APPEND_PAUSE_MAX_MS = 250,
@@ -64,6 +66,7 @@ struct keeper {
     struct held **last;
     uint64_t held_count;
     size_t held_bytes;
+    uint64_t dropped; /* as of journal_dropped() */
     struct log_gate failure_gate;
     struct log_gate drop_gate;
 
@@ -114,6 +117,9 @@ keeper_open(struct keeper **out, const struct config *config, struct ingest_page
             .segment_bytes = config->segment_size,
             .record_max_bytes = config->payload_max + TOPIC_BYTES_MAX + KEEPER_PROPS_BYTES_MAX,
             .position_least = atomic_load(&page->position_least),
+            .bytes_max = config->journal_max,
+            .free_min_bytes = config->disk_reserve,
+            .drops_oldest = config->journal_full == JOURNAL_FULL_DROP_OLDEST,
             .sync = config->sync == JOURNAL_SYNC_NEVER ? JOURNAL_SYNC_NEVER
                                                        : JOURNAL_SYNC_INTERVAL,
     };
@@ -148,6 +154,11 @@ append(struct keeper *keeper, const struct record *record, struct diag_list *dia
     if (diags->count > 0) {
         log_diags(diags); /* warnings: what the journal had to do for it */
         diag_list_clear(diags);
+    }
+    uint64_t dropped = journal_dropped(keeper->journal);
+    if (dropped != keeper->dropped) {
+        atomic_fetch_add(&keeper->page->dropped_oldest, dropped - keeper->dropped);
+        keeper->dropped = dropped;
     }
     count(&keeper->page->accepted);
     atomic_store(&keeper->page->tail, copy.next);

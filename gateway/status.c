@@ -67,6 +67,7 @@ add_ingest(cJSON *root, struct gateway *gateway)
     cJSON *dropped = cJSON_AddObjectToObject(ingest, "dropped");
     add_count(dropped, "too_large", stats.dropped_too_large);
     add_count(dropped, "bad_topic", stats.dropped_bad_topic);
+    add_count(dropped, "oldest", stats.dropped_oldest);
     add_count(dropped, "no_room", stats.dropped_no_room);
     add_count(dropped, "surplus_copies", stats.surplus_copies);
     add_count(ingest, "append_failures", stats.append_failures);

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +163,17 @@ posix_list(const struct os *os, const char *path, void (*each)(void *context, co
     return result;
 }
 
+static int64_t
+posix_free_bytes(const struct os *os, const char *path)
+{
+    (void)os;
+    struct statvfs status;
+    if (statvfs(path, &status) < 0) {
+        return -errno;
+    }
+    return (int64_t)(status.f_bavail * status.f_frsize);
+}
+
 static int
 posix_lock(const struct os *os, int fd)
 {
@@ -186,6 +198,7 @@ const struct os os_posix = {
         .mkdir = posix_mkdir,
         .sync_dir = posix_sync_dir,
         .list = posix_list,
+        .free_bytes = posix_free_bytes,
         .lock = posix_lock,
 };
 

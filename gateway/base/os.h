@@ -34,6 +34,8 @@ struct os {
     /* Calls `each` with every name in a directory except "." and "..", in no order. */
     int (*list)(const struct os *os, const char *path, void (*each)(void *context, const char *name),
                 void *context);
+    /* Bytes that a file in that directory may still take. */
+    int64_t (*free_bytes)(const struct os *os, const char *path);
     int (*lock)(const struct os *os, int fd); /* exclusive for this process; -EWOULDBLOCK */
 };
 

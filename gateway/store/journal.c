@@ -145,6 +145,9 @@ journal_open(struct journal **out, const struct journal_options *options, struct
     journal->record_max_bytes = (uint64_t)options->record_max_bytes;
     journal->sync = options->sync;
     journal->position_least = options->position_least;
+    journal->bytes_max = options->bytes_max > 0 ? (uint64_t)options->bytes_max : UINT64_MAX;
+    journal->free_min_bytes = options->free_min_bytes;
+    journal->drops_oldest = options->drops_oldest;
     journal->boot = segment_boot(options->os);
     journal->lock_fd = -1;
     journal->fd = -1;
@@ -292,7 +295,10 @@ seal_segment(struct journal *journal, struct diag_list *diags)
 static bool
 begin_segment(struct journal *journal, uint64_t bytes, int64_t time_us, struct diag_list *diags)
 {
-    if (journal->fd >= 0 && !seal_segment(journal, diags)) {
+    uint64_t size = SEGMENT_HEADER_BYTES + bytes;
+    size = size < journal->segment_bytes ? journal->segment_bytes : size;
+    if ((journal->fd >= 0 && !seal_segment(journal, diags)) ||
+        !journal_make_space(journal, size, diags)) {
         return false;
     }
     uint64_t tail = atomic_load(&journal->tail);
@@ -305,8 +311,6 @@ begin_segment(struct journal *journal, uint64_t bytes, int64_t time_us, struct d
     };
     memcpy(header.log_id, journal->log_id, LOG_ID_BYTES);
     journal->os->random(journal->os, &header.salt, sizeof header.salt);
-    uint64_t size = SEGMENT_HEADER_BYTES + bytes;
-    size = size < journal->segment_bytes ? journal->segment_bytes : size;
     int fd = create_segment(journal, &header, size);
     if (fd < 0) {
         diag_io_error(diags, -fd, "cannot begin a segment of '%s'", journal->dir);

@@ -49,6 +49,15 @@ struct journal_options {
     /* ALWAYS: journal_append() returns after the sync. NEVER: not even full segments are synced. */
     enum journal_sync sync;
     /*
+     * When to begin no further segment: the log takes `bytes_max` then (0: no limit; two segments
+     * are always allowed), or less than `free_min_bytes` of the disk would be left. Then appends
+     * fail with DIAG_BUSY, until readers have let segments go; or, with `drops_oldest`, the oldest
+     * segments are unlinked, which is a warning and a gap for readers that are behind.
+     */
+    int64_t bytes_max;
+    int64_t free_min_bytes;
+    bool drops_oldest;
+    /*
      * No record gets a position below this one: what readers have committed, so that a log whose
      * files were lost does not give out positions that they would take for known ones. 0: none.
      */
@@ -93,6 +102,9 @@ bool journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags
 
 /* The position behind the last record: where the next one will be. May be read by any thread. */
 uint64_t journal_tail(const struct journal *journal);
+
+/* Records in the segments that drops_oldest has unlinked since the log was opened. Any thread. */
+uint64_t journal_dropped(const struct journal *journal);
 
 /*
  * Unlinks whole segments that lie before `position`; the newest stays. By directory, because the

@@ -26,6 +26,10 @@ struct journal {
     uint64_t room;       /* position up to which the newest segment is allocated */
     uint64_t next_least; /* a new segment begins here or above */
     uint64_t position_least; /* as the options say */
+    uint64_t bytes_max; /* see the options; UINT64_MAX: no limit */
+    int64_t free_min_bytes;
+    bool drops_oldest;
+    _Atomic uint64_t dropped;
     bool is_old;         /* the newest segment is of another boot, or unreadable behind the tail */
     bool is_dirty;
     _Atomic bool is_failed;
@@ -63,6 +67,10 @@ bool segment_survey(const struct os *os, int fd, const struct segment_header *he
 
 /* Takes the state from the files. Idempotent; at most one segment is read. */
 bool journal_recover(struct journal *journal, struct diag_list *diags) MUST_CHECK;
+
+/* Whether the log may take another segment of `size` bytes; unlinks old ones if that is allowed. */
+bool journal_make_space(struct journal *journal, uint64_t size, struct diag_list *diags)
+        MUST_CHECK;
 
 /*
  * After a failed sync: writes the newest segment to a new file. With append_lock, without

@@ -438,6 +438,17 @@ disk_list(const struct os *os, const char *path, void (*each)(void *context, con
     return 0;
 }
 
+static int64_t
+disk_free_bytes(const struct os *os, const char *path)
+{
+    struct crash_disk *disk = self(os);
+    uint64_t used = 0;
+    for (size_t i = 0; i < disk->seen.count; i++) {
+        used += size_of(&disk->nodes[disk->seen.items[i].node].seen);
+    }
+    return disk->space == 0 ? INT64_MAX : used < disk->space ? (int64_t)(disk->space - used) : 0;
+}
+
 static int
 disk_lock(const struct os *os, int fd)
 {
@@ -475,6 +486,7 @@ crash_disk_new(uint64_t seed)
             .mkdir = disk_mkdir,
             .sync_dir = disk_sync_dir,
             .list = disk_list,
+            .free_bytes = disk_free_bytes,
             .lock = disk_lock,
     };
     return disk;

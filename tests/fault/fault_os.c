@@ -170,6 +170,12 @@ fault_list(const struct os *os, const char *path, void (*each)(void *context, co
     FAULT_PASS(FAULT_LIST, int, list(inner, path, each, context));
 }
 
+static int64_t
+fault_free_bytes(const struct os *os, const char *path)
+{
+    FAULT_PASS(FAULT_FREE_BYTES, int64_t, free_bytes(inner, path));
+}
+
 static int
 fault_lock(const struct os *os, int fd)
 {
@@ -198,6 +204,7 @@ fault_os_init(struct fault_os *fault, const struct os *inner)
                    .mkdir = fault_mkdir,
                    .sync_dir = fault_sync_dir,
                    .list = fault_list,
+                   .free_bytes = fault_free_bytes,
                    .lock = fault_lock},
     };
 }
@@ -230,6 +237,7 @@ fault_call_name(enum fault_call call)
     static const char *const names[FAULT_CALLS] = {
             "open",   "pread",  "pwrite", "sync",     "truncate", "allocate", "size",
             "rename", "unlink", "mkdir",  "sync_dir", "list",     "lock",
+            "free_bytes",
     };
     return names[call];
 }

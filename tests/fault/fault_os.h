@@ -30,6 +30,7 @@ enum fault_call {
     FAULT_SYNC_DIR,
     FAULT_LIST,
     FAULT_LOCK,
+    FAULT_FREE_BYTES,
     FAULT_CALLS,
 };
 

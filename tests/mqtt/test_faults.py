@@ -158,7 +158,7 @@ def test_a_full_disk_holds_the_acknowledgements(tmp_path):
         pytest.skip('this machine lets us mount nothing, as many containers do')
     with Broker(tmp_path, 'max_inflight_messages 20\n') as broker:
         with Ingest(tmp_path, broker.port, ['n'], {
-                'data_dir': disk / 'data', 'segment_size': '256k', 'broker_keepalive': '5s'},
+                'data_dir': disk / 'data', 'segment_size': '256k', 'disk_reserve': '0', 'broker_keepalive': '5s'},
                 prefix=prefix) as ingest:
             ingest.wait_ready()
             lines = b''.join(b'%-9000d\n' % number for number in range(1, 301))

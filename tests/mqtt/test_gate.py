@@ -168,7 +168,7 @@ def test_a_full_disk_holds_the_acknowledgements_and_the_connection(tmp_path):
     prefix = mounted(disk, f'head -c 1500000 /dev/zero > {disk}/filler')
     with Broker(tmp_path, 'max_inflight_messages 20\n') as broker:
         with Ingest(tmp_path, broker.port, ['n'], {
-                **ALWAYS, 'data_dir': disk / 'data', 'segment_size': '256k',
+                **ALWAYS, 'data_dir': disk / 'data', 'segment_size': '256k', 'disk_reserve': '0',
                 'broker_keepalive': '5s'}, prefix=prefix) as ingest:
             ingest.wait_ready()
             lines = b''.join(b'%-9000d\n' % number for number in range(1, 301))
@@ -200,3 +200,41 @@ def test_bytes_come_and_go_in_any_pieces(tmp_path):
             broker.connections[0].publish('a', b'y' * 900000, packet_id=10)
             wait_until(lambda: 10 in acknowledged.times, 'the PUBACK of a large one')
             assert [len(each.payload) and each.size for each in ingest.records] == [6, 900000]
+
+
+def test_a_limit_of_file_sizes_is_like_a_full_disk(tmp_path):
+    acknowledged = Acknowledged()
+    with OddBroker(acknowledged) as broker:
+        with Ingest(tmp_path, broker.port, ['a'], {**ALWAYS, 'segment_size': '256k'},
+                    prefix=['prlimit', '--fsize=100000:unlimited']) as ingest:
+            ingest.wait_ready()
+            broker.connections[0].publish('a', b'1', packet_id=1)
+            ingest.wait_log('File too large')
+            pid = ingest.pid()
+            assert not acknowledged.times
+            subprocess.run(['prlimit', '--pid', str(pid), '--fsize=unlimited'], check=True)
+            wait_until(lambda: 1 in acknowledged.times, 'the PUBACK')
+            assert ingest.pid() == pid and ingest.numbers() == [1]
+
+
+def test_a_full_journal_holds_or_drops_as_it_is_told(tmp_path):
+    acknowledged = Acknowledged()
+    limits = {**ALWAYS, 'segment_size': '64k', 'journal_max': '192k'}
+    with OddBroker(acknowledged) as broker:
+        with Ingest(tmp_path, broker.port, ['a'], limits) as ingest:
+            ingest.wait_ready()
+            for number in range(1, 31):
+                broker.connections[0].publish('a', b'%-9000d' % number, packet_id=number)
+            ingest.wait_log("is full: it takes")
+            ingest.wait_stats(lambda s: s['held'] > 0 and s['state'] == 4, 'messages in memory')
+            wait_until(lambda: len(acknowledged.times) > 10, 'those that were kept')
+            assert len(acknowledged.times) < 30
+        drops = {**limits, 'journal_full': 'drop_oldest'}
+        with Ingest(tmp_path, broker.port, ['a'], drops) as ingest:
+            broker.wait_connection(2)
+            ingest.wait_ready()
+            for number in range(31, 61):
+                broker.connections[1].publish('a', b'%-9000d' % number, packet_id=number)
+            wait_until(lambda: set(range(31, 61)) <= set(acknowledged.times), 'every PUBACK')
+            assert ingest.stats()['dropped_oldest'] > 10
+            assert 'it is full: dropped its oldest' in ingest.log()
