@@ -89,6 +89,7 @@ struct mqtt_connection {
     /* both sides' */
     _Atomic uint32_t epoch; /* of the connection; raised when it is lost */
     _Atomic bool is_connected;
+    _Atomic bool is_resumed; /* the broker kept the session */
     pthread_mutex_t lock; /* of what follows; never held while calling anything */
     struct event *queue;
     size_t queue_count;
@@ -144,6 +145,7 @@ on_broker_disconnect(void *context, MQTTProperties *properties, enum MQTTReasonC
 static void
 put_connected(struct mqtt_connection *connection, struct mqtt_session session)
 {
+    atomic_store(&connection->is_resumed, session.is_present);
     atomic_store(&connection->is_connected, true);
     struct event event = {.kind = EVENT_CONNECTED,
                           .epoch = atomic_load(&connection->epoch),
@@ -264,6 +266,9 @@ on_message(void *context, char *topic, int topic_size, MQTTAsync_message *arrive
             .qos = (unsigned)arrived->qos,
             .is_retained = arrived->retained,
             .is_dup = arrived->dup,
+            .packet = arrived->qos > 0 ? (unsigned)arrived->msgid : 0,
+            .connection = atomic_load_explicit(&connection->epoch, memory_order_relaxed),
+            .is_resumed = atomic_load_explicit(&connection->is_resumed, memory_order_relaxed),
     };
     if (arrived->properties.count > 0) {
         size_t count = (size_t)arrived->properties.count;
@@ -488,6 +493,11 @@ set_connect5(MQTTAsync_connectOptions *connect, MQTTProperties *properties,
                    (uint32_t)(options->session_expiry_ms / 1000));
     }
     add_number(properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE, options->packet_max_bytes);
+    if (options->receive_max > 0) {
+        MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_RECEIVE_MAXIMUM};
+        property.value.integer2 = (unsigned short)options->receive_max;
+        check(MQTTProperties_add(properties, &property) == 0);
+    }
     connect->connectProperties = properties;
 }
 

@@ -55,6 +55,7 @@ struct mqtt_options {
     int64_t reconnect_max_ms;
     uint32_t packet_max_bytes; /* the broker drops what is larger (MQTT 5) */
     unsigned window;           /* QoS 1 publications that the owner lets be unacknowledged */
+    unsigned receive_max;      /* those of the broker (MQTT 5); 0: it may send any number */
     bool is_at_most_once;      /* subscribe at QoS 0: the broker keeps nothing for us */
     struct mqtt_gate *gate;    /* connect through it (drivers/mqtt_gate.h); NULL: directly */
     bool sends_at_once;        /* TCP_NODELAY: for a publisher; a subscriber's acknowledgements
@@ -71,6 +72,9 @@ struct mqtt_message {
     unsigned qos;
     bool is_retained;
     bool is_dup;
+    unsigned packet;       /* its packet id; 0 with QoS 0 */
+    uint32_t connection;   /* differs from that of messages of an earlier connection */
+    bool is_resumed;       /* the broker kept the session from before this connection */
     uint32_t subscription; /* the lowest id that the broker names; 0: none */
     struct message_props props;
     bool has_props;

@@ -57,6 +57,7 @@ struct mqtt_gate {
 
     _Atomic uint64_t released;
     _Atomic bool is_holding;
+    _Atomic int64_t clear_us; /* when it last ceased to hold */
 
     pthread_mutex_t lock;
     pthread_cond_t unlinked;
@@ -162,7 +163,8 @@ static void
 write_broker(struct link *link)
 {
     mqtt_hold_release(&link->hold, atomic_load(&link->gate->released));
-    if (link->hold.held.size == 0) {
+    if (link->hold.held.size == 0 && atomic_load(&link->gate->is_holding)) {
+        atomic_store(&link->gate->clear_us, now_us());
         atomic_store(&link->gate->is_holding, false);
     }
     while (link->hold.out.size > 0 && !link->is_broker_done) {
@@ -369,6 +371,12 @@ mqtt_gate_release(struct mqtt_gate *gate, uint64_t count)
     if (atomic_load(&gate->is_holding)) {
         eventfd_write(gate->wake_fd, 1);
     }
+}
+
+int64_t
+mqtt_gate_held_until(const struct mqtt_gate *gate)
+{
+    return atomic_load(&gate->is_holding) ? now_us() : atomic_load(&gate->clear_us);
 }
 
 void

@@ -41,6 +41,9 @@ unsigned mqtt_gate_port(const struct mqtt_gate *gate);
 /* Any thread. The first `count` messages taken are safe; must not fall from call to call. */
 void mqtt_gate_release(struct mqtt_gate *gate, uint64_t count);
 
+/* Any thread: until when (monotonic, us) acknowledgements were held here, now if some are. */
+int64_t mqtt_gate_held_until(const struct mqtt_gate *gate);
+
 /* Any thread. Appends why the last connection failed; nothing when it is the network's fault. */
 void mqtt_gate_explain(struct mqtt_gate *gate, struct buf *out);
 

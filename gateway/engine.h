@@ -22,6 +22,7 @@ struct engine;
 
 /* Where received messages come from: the ingest process, or a test. */
 struct engine_source {
+    uint64_t kept_bytes; /* of the journal's end stay, read or not */
     const char *dir;               /* of the journal */
     uint64_t (*tail)(void *context); /* everything before it is complete */
     /* About to sleep on wake_fd: from now on new records must wake. False: look again first. */

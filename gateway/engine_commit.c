@@ -177,6 +177,8 @@ release(struct engine *engine, const struct draft *draft)
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
         uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
+        uint64_t kept = input->kind == INPUT_MESSAGES ? engine->options.source.kept_bytes : 0;
+        before -= before < kept ? before : kept;
         bool is_absent =
                 (input->kind == INPUT_FAILURES && failure_log_tail(engine->failures) == 0) ||
                 (input->kind == INPUT_CLOCK && engine_clock_tail(engine) == 0);

@@ -254,6 +254,14 @@ load_rules(struct gateway *gateway)
 
 /* ---- engine source ---- */
 
+/* Not more than half a segment: two must be enough for a journal, see journal_max. */
+static uint64_t
+kept_bytes(const struct config *config)
+{
+    uint64_t most = (uint64_t)config->segment_size / 2;
+    return most < INGEST_KEPT_BYTES ? most : INGEST_KEPT_BYTES;
+}
+
 static uint64_t
 source_tail(void *context)
 {
@@ -362,6 +370,7 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
                         .descriptors_dir = gateway->config->descriptors_dir,
                         .shadow_table = gateway->config->shadow_table},
             .source = {.dir = ingest_journal_dir(gateway->ingest),
+                       .kept_bytes = kept_bytes(gateway->config),
                        .tail = source_tail,
                        .prepare_wait = source_prepare_wait,
                        .wake_fd = ingest_wake_fd(gateway->ingest),

@@ -329,6 +329,7 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
             .filters_active = atomic_load(&page->filters_active),
             .filters_refused = atomic_load(&page->filters_refused),
             .synced = atomic_load(&page->synced),
+            .knows_redelivered = atomic_load(&page->knows_redelivered) != 0,
             .held = atomic_load(&page->held),
             .canary_us = atomic_load(&page->canary_us),
             .restarts = ingest->restarts,

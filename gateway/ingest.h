@@ -73,6 +73,7 @@ struct ingest_stats {
     unsigned protocol; /* 5 or 4 (3.1.1); 0 before the first connection */
     unsigned filters_wanted, filters_active, filters_refused;
     uint64_t synced;   /* position below which all is on the medium; behind with sync never */
+    bool knows_redelivered; /* messages that come again are told from others (redelivery.h) */
     uint64_t held;     /* messages in memory that the journal does not take yet */
     int64_t canary_us; /* last round trip through the broker; 0: none yet */
     uint64_t restarts; /* of the process, after it ended by itself */

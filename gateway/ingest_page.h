@@ -24,6 +24,7 @@
     INGEST_COUNTER(dropped_bad_topic, "topic that is not valid UTF-8, or has NUL or wildcards") \
     INGEST_COUNTER(surplus_copies, "second copies because of overlapping subscriptions")       \
     INGEST_COUNTER(duplicates_flagged, "messages that the broker had sent before")             \
+    INGEST_COUNTER(redelivered, "of them, those that the journal had already; dropped")         \
     INGEST_COUNTER(append_failures, "appends that failed and were tried again")                \
     INGEST_COUNTER(dropped_no_room, "QoS 0: the journal took nothing and the memory was full")  \
     INGEST_COUNTER(dropped_oldest, "kept messages that journal_full = drop_oldest gave up")      \
@@ -35,6 +36,9 @@
     INGEST_COUNTER(canaries_lost, "sessions renewed because the canary did not come back")
 
 enum { INGEST_REASON_BYTES = 200 };
+
+/* So much of the journal stays, read or not: the ingest process looks there after a restart. */
+enum { INGEST_KEPT_BYTES = 4 * 1024 * 1024 };
 
 enum ingest_state {
     INGEST_STARTING,   /* the journal is being opened */
@@ -55,6 +59,7 @@ struct ingest_page {
     _Atomic uint32_t filters_wanted;
     _Atomic uint32_t filters_active;
     _Atomic uint32_t filters_refused;
+    _Atomic uint32_t knows_redelivered; /* redelivery_is_ready() */
     _Atomic uint32_t canaries_lost_in_row;
     _Atomic int64_t canary_us;         /* the last round trip; 0: none yet */
     _Atomic uint32_t reason_version;   /* odd while `reason` is being written */

@@ -26,6 +26,7 @@
 #include "base/wire.h"
 #include "broker_options.h"
 #include "keeper.h"
+#include "redelivery.h"
 #include "subscriptions.h"
 #include "rules/topic.h"
 
@@ -36,6 +37,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timex.h>
@@ -47,14 +49,19 @@ enum {
     TICK_MS = 1000,
     CANARY_PATIENCE_MS = 5000,
     CANARY_ALARM = 3, /* in a row */
+    CANARY_EARLY_MS = 1000, /* the second one shows whether the broker counts on: redelivery.h */
+    CANARIES_EARLY = 3,
     REFUSED_AGAIN_MS = 30000,
     REPEAT_LOG_MS = 60000,
     GOODBYE_MS = 500,
+    STALL_US = 100000,
+    SESSION_BYTES_MAX = 200,
 };
 
 struct canary {
     char *topic;
     bool is_out;
+    unsigned early; /* sent soon after the one before */
     uint64_t nonce;
     int64_t sent_us;
     int64_t patient_until_us;
@@ -72,12 +79,19 @@ struct ingester {
     struct mqtt_connection *mqtt;
 
     /* Paho's thread */
-    struct buf props;
+    struct redelivery *redelivery;
+    uint32_t connection; /* of the last message */
+    int64_t held_us;     /* until then it was not acknowledged; 0: at once */
+    struct buf props;    /* the message's, and those of its record: a mark before them */
+    struct buf record_props;
     struct log_gate drop_gate;
 
     /* main thread */
     struct subscriptions *subscriptions;
     char *subscriptions_path;
+    char *session_path;
+    bool expects_session; /* there has been one */
+    uint32_t session; /* redelivery_new() */
     bool has_filters;
     struct canary canary;
     int64_t forgive_us; /* when refused filters are asked for again; 0: none */
@@ -86,6 +100,7 @@ struct ingester {
 
     /* shared */
     _Atomic bool is_time_unsynced;
+    _Atomic bool is_trusted; /* redelivery_is_ready() */
     _Atomic uint64_t arrived_qos1;
 };
 
@@ -105,11 +120,52 @@ count(_Atomic uint64_t *counter, uint64_t more)
 
 /* ---- Paho's thread ---- */
 
+/* What the broker has shown. The next process must not rely on more than that. */
 static void
-keep(struct ingester *ingester, const struct mqtt_message *message)
+note_trust(struct ingester *ingester)
+{
+    bool is_trusted = redelivery_is_ready(ingester->redelivery);
+    bool was_trusted = atomic_exchange(&ingester->is_trusted, is_trusted);
+    if (was_trusted && !is_trusted) {
+        atomic_store(&ingester->page->knows_redelivered, 0);
+        unlink(ingester->session_path);
+        log_notice("the broker's packet ids do not go on in turn, or its session is new: what it "
+                   "sends again may be kept again");
+    }
+}
+
+/* Without a packet id: QoS 0. */
+static struct delivery
+delivery_of(struct ingester *ingester, const struct mqtt_message *message)
+{
+    if (message->connection != ingester->connection) {
+        ingester->connection = message->connection;
+        redelivery_connected(ingester->redelivery, message->is_resumed);
+    }
+    return (struct delivery){
+            .packet = message->packet,
+            .is_dup = message->is_dup,
+            .content = redelivery_content(message->topic, buf_bytes(&ingester->props),
+                                          message->payload, message->is_retained),
+            .time_us = now_us(),
+            .held_us = ingester->gate == NULL ? ingester->held_us
+                                              : mqtt_gate_held_until(ingester->gate),
+    };
+}
+
+static void
+keep(struct ingester *ingester, const struct mqtt_message *message,
+     const struct delivery *delivery)
 {
     bool is_unsynced =
             atomic_load_explicit(&ingester->is_time_unsynced, memory_order_relaxed);
+    struct buf *props = &ingester->record_props;
+    buf_clear(props);
+    if (delivery->packet != 0) {
+        redelivery_keep(ingester->redelivery, delivery, props);
+        note_trust(ingester);
+    }
+    buf_append(props, buf_bytes(&ingester->props));
     struct record record = {
             .time_us = os_posix.wall_us(&os_posix),
             .flags = (message->qos & RECORD_QOS) |
@@ -117,10 +173,21 @@ keep(struct ingester *ingester, const struct mqtt_message *message)
                      (message->is_dup ? (unsigned)RECORD_DUP : 0) |
                      (is_unsynced ? (unsigned)RECORD_TIME_UNSYNCED : 0),
             .topic = message->topic,
-            .props = buf_bytes(&ingester->props),
+            .props = buf_bytes(props),
             .payload = message->payload,
     };
     keeper_keep(ingester->keeper, &record);
+    int64_t kept_us = now_us();
+    ingester->held_us = kept_us - delivery->time_us > STALL_US ? kept_us : 0;
+}
+
+static void
+pass(struct ingester *ingester, const struct delivery *delivery)
+{
+    if (delivery->packet != 0) {
+        redelivery_pass(ingester->redelivery, delivery);
+        note_trust(ingester);
+    }
 }
 
 static void
@@ -144,35 +211,52 @@ take_canary(struct canary *canary, struct bytes payload)
     }
 }
 
-static void
-on_message(void *context, const struct mqtt_message *message)
+/* Whether the message is one to be kept; counts and tells what is not. */
+static bool
+is_to_be_kept(struct ingester *ingester, const struct mqtt_message *message)
 {
-    struct ingester *ingester = context;
     struct ingest_page *page = ingester->page;
-    if (bytes_equal_string(message->topic, ingester->canary.topic)) {
-        take_canary(&ingester->canary, message->payload);
-        return;
-    }
-    count(&page->received, 1);
-    count(&page->received_bytes, message->payload.size);
-    count(&page->duplicates_flagged, message->is_dup);
-    count(&ingester->arrived_qos1, message->qos > 0);
-    buf_clear(&ingester->props);
-    if (message->has_props) {
-        message_props_encode(&message->props, &ingester->props);
-    }
     if (!topic_is_valid(message->topic)) {
         note_drop(ingester, &page->dropped_bad_topic, "the topic is not valid", message);
     } else if (message->payload.size > (size_t)ingester->config.payload_max) {
         note_drop(ingester, &page->dropped_too_large, "larger than payload_max", message);
-    } else if (ingester->props.size > KEEPER_PROPS_BYTES_MAX) {
+    } else if (ingester->props.size > KEEPER_PROPS_BYTES_MAX - MESSAGE_MARK_BYTES) {
         note_drop(ingester, &page->dropped_too_large, "too many properties", message);
     } else if (!message->is_retained &&
                subscriptions_is_copy(ingester->subscriptions, message->subscription,
                                      message->topic)) {
         count(&page->surplus_copies, 1);
     } else {
-        keep(ingester, message);
+        return true;
+    }
+    return false;
+}
+
+static void
+on_message(void *context, const struct mqtt_message *message)
+{
+    struct ingester *ingester = context;
+    struct ingest_page *page = ingester->page;
+    buf_clear(&ingester->props);
+    if (message->has_props) {
+        message_props_encode(&message->props, &ingester->props);
+    }
+    struct delivery delivery = delivery_of(ingester, message);
+    if (bytes_equal_string(message->topic, ingester->canary.topic)) {
+        take_canary(&ingester->canary, message->payload);
+        pass(ingester, &delivery);
+        return;
+    }
+    count(&page->received, 1);
+    count(&page->received_bytes, message->payload.size);
+    count(&page->duplicates_flagged, message->is_dup);
+    count(&ingester->arrived_qos1, message->qos > 0);
+    if (delivery.packet != 0 && redelivery_is_known(ingester->redelivery, &delivery)) {
+        count(&page->redelivered, 1);
+    } else if (is_to_be_kept(ingester, message)) {
+        keep(ingester, message, &delivery);
+    } else {
+        pass(ingester, &delivery);
     }
 }
 
@@ -294,8 +378,13 @@ on_connected(void *context, const struct mqtt_session *session)
     struct ingester *ingester = context;
     count(&ingester->page->connects, 1);
     set_reason(ingester->page, BYTES(""));
-    count(&ingester->page->sessions_lost,
-          !session->is_present && atomic_load(&ingester->page->connects) > 1);
+    if (!session->is_present && ingester->expects_session) {
+        count(&ingester->page->sessions_lost, 1);
+        log_warning("the broker lost the session '%s': what it held for us is gone "
+                    "(does it keep sessions on disk? broker_session_expiry?)",
+                    ingester->config.broker_client_id);
+    }
+    ingester->expects_session = true;
     atomic_store(&ingester->page->protocol, (uint32_t)session->version);
     ingester->canary.is_out = false;
     ingester->canary.next_us = 0;
@@ -366,7 +455,12 @@ watch_canary(struct ingester *ingester)
                      atomic_load(&canary->seen_us) - canary->sent_us);
         atomic_store(&ingester->page->canaries_lost_in_row, 0);
         canary->is_out = false;
-        canary->next_us = canary->sent_us + ingester->config.broker_canary * 1000;
+        bool is_early = atomic_load(&ingester->page->knows_redelivered) == 0 &&
+                        canary->early++ < CANARIES_EARLY &&
+                        ingester->config.broker_canary > CANARY_EARLY_MS;
+        canary->next_us =
+                canary->sent_us +
+                (is_early ? CANARY_EARLY_MS : ingester->config.broker_canary) * 1000;
         return;
     }
     if (now_us() < canary->patient_until_us) {
@@ -443,6 +537,80 @@ open_journal(struct ingester *ingester, struct diag_list *diags)
 }
 
 static void
+replay_record(void *context, const struct record *record)
+{
+    struct redelivery *redelivery = context;
+    if (record == NULL) {
+        redelivery_skip(redelivery);
+    } else if ((record->flags & RECORD_QOS) != 0) {
+        redelivery_replay(redelivery, record->topic, record->props, record->payload,
+                          (record->flags & RECORD_RETAINED) != 0,
+                          (record->flags & RECORD_DUP) != 0);
+    }
+}
+
+/* The content of mqtt.session. Without the file nothing is known of the broker. */
+static void
+print_session(const struct ingester *ingester, struct buf *out)
+{
+    buf_printf(out, "session %08" PRIx32 ": packet ids are given out in turn\n",
+               ingester->session);
+}
+
+static void
+save_trust(struct ingester *ingester)
+{
+    bool is_saved = atomic_load(&ingester->page->knows_redelivered) != 0;
+    if (!atomic_load(&ingester->is_trusted) || is_saved) {
+        return;
+    }
+    struct buf text = {0};
+    print_session(ingester, &text);
+    int result = os_replace_file(&os_posix, ingester->session_path, buf_bytes(&text), 0600);
+    buf_fini(&text);
+    if (result == 0) {
+        atomic_store(&ingester->page->knows_redelivered, 1);
+    } else if (log_gate_open(&ingester->save_gate, now_us() / 1000, REPEAT_LOG_MS)) {
+        log_error("cannot write '%s': %s; after a crash messages may be kept twice",
+                  ingester->session_path, strerror(-result));
+    }
+    if (!atomic_load(&ingester->is_trusted)) { /* meanwhile */
+        atomic_store(&ingester->page->knows_redelivered, 0);
+        unlink(ingester->session_path);
+    }
+}
+
+static void
+recall_deliveries(struct ingester *ingester, struct diag_list *diags)
+{
+    struct buf text = {0};
+    buf_printf(&text, "%s %s", ingester->config.broker, ingester->config.broker_client_id);
+    ingester->session = wire_crc32c(0, buf_bytes(&text));
+    ingester->redelivery = redelivery_new(ingester->session);
+    ingester->connection = UINT32_MAX;
+    if (!keeper_read_last(ingester->keeper, INGEST_KEPT_BYTES, replay_record,
+                          ingester->redelivery, diags)) {
+        fail(diags);
+    }
+    buf_clear(&text);
+    buf_printf(&text, "%s/mqtt.session", ingester->config.data_dir);
+    ingester->session_path = buf_take_string(&text);
+    if (os_read_file(&os_posix, ingester->session_path, SESSION_BYTES_MAX, &text) == 0) {
+        struct buf expected = {0};
+        print_session(ingester, &expected);
+        if (bytes_equal(buf_bytes(&text), buf_bytes(&expected))) {
+            redelivery_set_ready(ingester->redelivery);
+        }
+        buf_fini(&expected);
+    }
+    buf_fini(&text);
+    bool is_trusted = redelivery_is_ready(ingester->redelivery);
+    ingester->expects_session = is_trusted || atomic_load(&ingester->page->connects) > 0;
+    atomic_store(&ingester->is_trusted, is_trusted);
+    atomic_store(&ingester->page->knows_redelivered, is_trusted);
+}
+
+static void
 open_subscriptions(struct ingester *ingester, struct diag_list *diags)
 {
     struct buf path = {0};
@@ -492,6 +660,7 @@ open_connection(struct ingester *ingester, struct diag_list *diags)
         fail(diags);
     }
     options.gate = ingester->gate;
+    options.receive_max = REDELIVERY_FLIGHT_MAX;
     keeper_start(ingester->keeper, ingester->gate);
     if (!mqtt_open(&ingester->mqtt, &options, &events, diags)) {
         fail(diags);
@@ -577,6 +746,7 @@ run(struct ingester *ingester)
         int64_t wanted_us = mqtt_step(ingester->mqtt);
         advance_subscriptions(ingester);
         run_canary(ingester);
+        save_trust(ingester);
         if (now_us() >= tick_us) {
             read_clock_state(ingester);
             tick_us = now_us() + (int64_t)TICK_MS * 1000;
@@ -604,6 +774,7 @@ ingest_process_main(void)
     receive_config(ingester, &diags);
     map_page(ingester, &diags);
     open_journal(ingester, &diags);
+    recall_deliveries(ingester, &diags);
     open_subscriptions(ingester, &diags);
     name_canary(ingester);
     read_clock_state(ingester);

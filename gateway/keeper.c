@@ -56,6 +56,7 @@ struct keeper {
     const struct config *config;
     struct ingest_page *page;
     struct journal *journal;
+    char *dir;
     struct mqtt_gate *gate;
     bool is_gated;
 
@@ -124,8 +125,9 @@ keeper_open(struct keeper **out, const struct config *config, struct ingest_page
                                                        : JOURNAL_SYNC_INTERVAL,
     };
     bool is_open = journal_open(&keeper->journal, &options, diags);
-    buf_fini(&dir);
+    keeper->dir = buf_take_string(&dir);
     if (!is_open) {
+        free(keeper->dir);
         free(keeper);
         return false;
     }
@@ -139,6 +141,30 @@ keeper_open(struct keeper **out, const struct config *config, struct ingest_page
     wake_core(page);
     *out = keeper;
     return true;
+}
+
+bool
+keeper_read_last(const struct keeper *keeper, uint64_t bytes,
+                 void (*record)(void *context, const struct record *record), void *context,
+                 struct diag_list *diags)
+{
+    uint64_t tail = journal_tail(keeper->journal), from;
+    struct journal_reader *reader;
+    if (!journal_segment_start(&os_posix, keeper->dir, tail > bytes ? tail - bytes : 0, &from,
+                               diags) ||
+        !journal_reader_open(&reader, &os_posix, keeper->dir, from, diags)) {
+        return false;
+    }
+    struct record next;
+    enum journal_read result;
+    do {
+        result = journal_reader_next(reader, tail, &next, diags);
+        if (result == JOURNAL_RECORD || result == JOURNAL_GAP) {
+            record(context, result == JOURNAL_RECORD ? &next : NULL);
+        }
+    } while (result == JOURNAL_RECORD || result == JOURNAL_GAP);
+    journal_reader_close(reader);
+    return result == JOURNAL_END;
 }
 
 /* ---- appending ---- */
@@ -378,7 +404,7 @@ static void *
 sync_for_acks(void *context)
 {
     struct keeper *keeper = context;
-    uint64_t synced = journal_tail(keeper->journal);
+    uint64_t synced = 0; /* what an earlier process wrote is perhaps in the cache only */
     for (;;) {
         pthread_mutex_lock(&keeper->lock);
         await_work(keeper);

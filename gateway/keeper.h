@@ -22,6 +22,14 @@ struct keeper;
 bool keeper_open(struct keeper **out, const struct config *config, struct ingest_page *page,
                  struct diag_list *diags) MUST_CHECK;
 
+/*
+ * Before the first keeper_keep(): gives the journal's last records, at least `bytes` where it has
+ * them, to `record`; with NULL for bytes that are no record.
+ */
+bool keeper_read_last(const struct keeper *keeper, uint64_t bytes,
+                      void (*record)(void *context, const struct record *record), void *context,
+                      struct diag_list *diags) MUST_CHECK;
+
 /* Begins to sync. `gate` is what keeper_taken() was given to with `sync always`, NULL otherwise. */
 void keeper_start(struct keeper *keeper, struct mqtt_gate *gate);
 

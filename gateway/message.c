@@ -15,7 +15,10 @@ enum tag {
     TAG_CORRELATION = 3,
     TAG_PAYLOAD_IS_TEXT = 4,
     TAG_USER = 5,
+    TAG_MARK = 6,
 };
+
+enum { MARK_CONNECTION = 1, MARK_SESSION = 2, PACKET_MAX = 65535 };
 
 enum { HOPS_MAX = 1000 };
 
@@ -115,6 +118,38 @@ message_props_decode(struct bytes encoded, struct arena *arena, struct message_p
     }
     check(props.user_count == user_count);
     *out = props;
+    return true;
+}
+
+void
+message_mark_encode(const struct message_mark *mark, struct buf *out)
+{
+    struct buf field = {0};
+    wire_put_u32(&field, mark->packet);
+    wire_put_u32(&field, mark->origin);
+    wire_put_u8(&field, (uint8_t)((mark->is_connection ? MARK_CONNECTION : 0) |
+                                  (mark->is_session ? MARK_SESSION : 0)));
+    put_field(out, TAG_MARK, buf_bytes(&field));
+    buf_fini(&field);
+}
+
+bool
+message_mark_take(struct bytes *encoded, struct message_mark *out)
+{
+    struct wire_reader reader = wire_reader(*encoded);
+    if (wire_get_u8(&reader) != TAG_MARK) {
+        return false;
+    }
+    struct wire_reader field = wire_reader(wire_get_bytes(&reader));
+    unsigned packet = wire_get_u32(&field);
+    uint32_t origin = wire_get_u32(&field);
+    unsigned flags = wire_get_u8(&field);
+    if (reader.failed || field.failed || packet == 0 || packet > PACKET_MAX) {
+        return false;
+    }
+    *out = (struct message_mark){packet, origin, (flags & MARK_CONNECTION) != 0,
+                                 (flags & MARK_SESSION) != 0};
+    *encoded = reader.rest;
     return true;
 }
 

@@ -6,6 +6,8 @@
  *
  *   1 content type   2 response topic   3 correlation data   4 the payload is UTF-8 (empty)
  *   5 user property: counted name, then the value up to the end of the field
+ *   6 mark: packet id (u32), origin (u32), flags (u8: 1 connection, 2 session);
+ *     always the first field. It is the journal's, not the message's: redelivery.h
  */
 #ifndef HEADGATE_MESSAGE_H
 #define HEADGATE_MESSAGE_H
@@ -44,6 +46,22 @@ bool message_props_decode(struct bytes encoded, struct arena *arena, struct mess
 
 /* The first user property of that name. */
 bool message_props_find(const struct message_props *props, struct bytes name, struct bytes *out);
+
+/* Where a record stands among the deliveries of a session. */
+struct message_mark {
+    unsigned packet; /* its packet id, 1 to 65535 */
+    uint32_t origin; /* which session: redelivery_new() */
+    bool is_connection; /* the first record of a connection */
+    bool is_session;    /* the first record of a session */
+};
+
+enum { MESSAGE_MARK_BYTES = 11 };
+
+/* Appends the field, MESSAGE_MARK_BYTES; before all others. */
+void message_mark_encode(const struct message_mark *mark, struct buf *out);
+
+/* Takes the field off the front of `encoded`; false when there is none. */
+bool message_mark_take(struct bytes *encoded, struct message_mark *out);
 
 /*
  * How many gateways and rules a message has come through: its `headgate-hops`; 0 when it has none

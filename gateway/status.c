@@ -64,12 +64,14 @@ add_ingest(cJSON *root, struct gateway *gateway)
     add_count(ingest, "received_bytes", stats.received_bytes);
     add_count(ingest, "accepted", stats.accepted);
     add_count(ingest, "duplicates", stats.duplicates_flagged);
+    cJSON_AddBoolToObject(ingest, "knows_redelivered", stats.knows_redelivered);
     cJSON *dropped = cJSON_AddObjectToObject(ingest, "dropped");
     add_count(dropped, "too_large", stats.dropped_too_large);
     add_count(dropped, "bad_topic", stats.dropped_bad_topic);
     add_count(dropped, "oldest", stats.dropped_oldest);
     add_count(dropped, "no_room", stats.dropped_no_room);
     add_count(dropped, "surplus_copies", stats.surplus_copies);
+    add_count(dropped, "redelivered", stats.redelivered);
     add_count(ingest, "append_failures", stats.append_failures);
     add_count(ingest, "held", stats.held);
     add_count(ingest, "syncs", stats.syncs);

@@ -518,6 +518,21 @@ journal_trim(const struct os *os, const char *dir, uint64_t position, struct dia
 }
 
 bool
+journal_segment_start(const struct os *os, const char *dir, uint64_t position, uint64_t *out,
+                      struct diag_list *diags)
+{
+    struct segment_list list = {0};
+    int result = segment_list_read(os, dir, &list);
+    size_t index = segment_list_find(&list, position);
+    *out = list.count == 0 ? 0 : list.bases[index == SIZE_MAX ? 0 : index];
+    segment_list_fini(&list);
+    if (result < 0) {
+        diag_io_error(diags, -result, "cannot list '%s'", dir);
+    }
+    return result >= 0;
+}
+
+bool
 journal_extent(const struct os *os, const char *dir, struct journal_extent *out,
                struct diag_list *diags)
 {

@@ -122,6 +122,13 @@ struct journal_extent {
 bool journal_extent(const struct os *os, const char *dir, struct journal_extent *out,
                     struct diag_list *diags) MUST_CHECK;
 
+/*
+ * Where the segment begins that holds `position`; the oldest one when it is before that. A reader
+ * can be opened there, it gives first the segment's first record. 0: there is none yet.
+ */
+bool journal_segment_start(const struct os *os, const char *dir, uint64_t position, uint64_t *out,
+                           struct diag_list *diags) MUST_CHECK;
+
 /* ---- reading ---- */
 
 struct journal_reader;

@@ -26,6 +26,7 @@
 #include "driver.h"
 #include "drivers/publisher.h"
 #include "ingest.h"
+#include "message.h"
 #include "store/journal.h"
 
 #include <inttypes.h>
@@ -112,9 +113,13 @@ print_hex(struct bytes bytes, size_t max)
 static void
 print_record(const struct record *record)
 {
+    struct bytes props = record->props;
+    struct message_mark mark;
+    bool is_marked = message_mark_take(&props, &mark); /* it is not the message's */
+    (void)is_marked;
     printf("record %" PRIu64 " %u", record->position, record->flags);
     print_hex(record->topic, 65535);
-    print_hex(record->props, 65535);
+    print_hex(props, 65535);
     print_hex(record->payload, 64);
     printf(" %zu\n", record->payload.size);
 }
@@ -166,10 +171,10 @@ print_stats(struct runner *runner)
     struct ingest_stats stats;
     ingest_stats(runner->ingest, &stats);
     printf("stats state=%d running=%d protocol=%u wanted=%u active=%u refused=%u canary_us=%" PRId64
-           " held=%" PRIu64 " restarts=%" PRIu64 " records=%" PRIu64,
+           " knows_redelivered=%d held=%" PRIu64 " restarts=%" PRIu64 " records=%" PRIu64,
            (int)stats.state, stats.is_running, stats.protocol, stats.filters_wanted,
-           stats.filters_active, stats.filters_refused, stats.canary_us, stats.held,
-           stats.restarts, runner->records);
+           stats.filters_active, stats.filters_refused, stats.canary_us,
+           stats.knows_redelivered, stats.held, stats.restarts, runner->records);
 #define INGEST_COUNTER(name, doc) printf(" " #name "=%" PRIu64, stats.name);
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER
