@@ -349,10 +349,11 @@ on_goodbye5(void *context, MQTTAsync_successData5 *data)
 /* ---- opening ---- */
 
 static bool
-check_readable(const char *option, const char *path, struct diag_list *diags)
+check_readable(const struct mqtt_options *options, const char *name, const char *path,
+               struct diag_list *diags)
 {
     if (path != NULL && access(path, R_OK) < 0) {
-        diag_io_error(diags, errno, "cannot read %s '%s'", option, path);
+        diag_io_error(diags, errno, "cannot read %s%s '%s'", options->option_prefix, name, path);
         return false;
     }
     return true;
@@ -361,9 +362,10 @@ check_readable(const char *option, const char *path, struct diag_list *diags)
 static bool
 check_options(const struct mqtt_options *options, struct diag_list *diags)
 {
-    bool valid = check_readable("broker_ca", options->ca, diags);
-    valid &= check_readable("broker_certificate", options->certificate, diags);
-    valid &= check_readable("broker_key", options->key, diags);
+    const char *prefix = options->option_prefix;
+    bool valid = check_readable(options, "ca", options->ca, diags);
+    valid &= check_readable(options, "certificate", options->certificate, diags);
+    valid &= check_readable(options, "key", options->key, diags);
     bool is_paho_s_tls = options->address.is_tls && options->gate == NULL;
     if (is_paho_s_tls && options->address.is_ipv6 && !options->is_insecure) {
         diag_error(diags, DIAG_INVALID,
@@ -374,13 +376,14 @@ check_options(const struct mqtt_options *options, struct diag_list *diags)
     bool has_tls_option =
             options->ca != NULL || options->certificate != NULL || options->key != NULL;
     if (!options->address.is_tls && has_tls_option) {
-        diag_error(diags, DIAG_INVALID, "broker_ca, broker_certificate and broker_key need TLS");
+        diag_error(diags, DIAG_INVALID, "%sca, %scertificate and %skey need TLS", prefix, prefix,
+                   prefix);
         diag_hint(diags, "write the broker's address as mqtts://%.*s",
                   BYTES_ARG(options->address.host));
         valid = false;
     }
     if (options->key != NULL && options->certificate == NULL) {
-        diag_error(diags, DIAG_INVALID, "broker_key is set but broker_certificate is not");
+        diag_error(diags, DIAG_INVALID, "%skey is set but %scertificate is not", prefix, prefix);
         valid = false;
     }
     return valid;
@@ -451,7 +454,8 @@ mqtt_open(struct mqtt_connection **out, const struct mqtt_options *options,
         return false; /* the process is going to end: nothing of Paho can be given back safely */
     }
     if (options->address.is_tls && options->is_insecure) {
-        log_warning("broker_insecure is set: anybody on the way can be the broker");
+        log_warning("%sinsecure is set: anybody on the way can be the broker",
+                    options->option_prefix);
     }
     *out = connection;
     return true;
@@ -666,8 +670,9 @@ handle_lost(struct mqtt_connection *connection, const struct event *event)
     }
     bool is_taken_over = event->code == MQTTREASONCODE_SESSION_TAKEN_OVER;
     if (is_taken_over || (event->code == 0 && connection->short_lived >= 3)) {
-        buf_printf(&reason, "; %s client uses the id '%s' (broker_client_id)",
-                   is_taken_over ? "another" : "perhaps another", connection->options.client_id);
+        buf_printf(&reason, "; %s client uses the id '%s' (%sclient_id)",
+                   is_taken_over ? "another" : "perhaps another", connection->options.client_id,
+                   connection->options.option_prefix);
     }
     connection->events.lost(connection->events.context, buf_bytes(&reason));
     wait_and_retry(connection, buf_bytes(&reason), is_taken_over || is_short_lived);

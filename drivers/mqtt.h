@@ -42,6 +42,7 @@ struct mqtt_gate;
 struct mqtt_options {
     struct mqtt_address address;
     enum mqtt_version version;
+    const char *option_prefix; /* "broker_": how messages name an option */
     const char *client_id;
     const char *username;
     const char *password;

@@ -78,15 +78,18 @@ mqtt_explain_unreachable(const struct mqtt_address *address, struct buf *out)
     return result != 0 || error != 0;
 }
 
-static const char may_want_certificate[] =
-        "; it may want a client certificate (broker_certificate)";
+static void
+suspect_certificate(const struct mqtt_options *options, struct buf *out)
+{
+    buf_printf(out, "; it may want a client certificate (%scertificate)", options->option_prefix);
+}
 
 static bool
 explain_gate(const struct mqtt_options *options, struct buf *out)
 {
     mqtt_gate_explain(options->gate, out);
     if (options->certificate == NULL && strstr(buf_string(out), "alert") != NULL) {
-        buf_append_string(out, may_want_certificate);
+        suspect_certificate(options, out);
     }
     return out->size > 0;
 }
@@ -111,25 +114,28 @@ explain(const struct mqtt_options *options, unsigned code, const char *text, con
     } else {
         buf_append_string(out, "the broker closed the connection before it answered");
         if (options->address.is_tls && options->certificate == NULL) {
-            buf_append_string(out, may_want_certificate);
+            suspect_certificate(options, out);
         }
     }
 }
 
-static const char *
-hint_for(unsigned code)
+static void
+append_hint(const struct mqtt_options *options, unsigned code, struct buf *out)
 {
+    const char *prefix = options->option_prefix;
     switch (code) {
     case 4:
     case 134:
     case 5:
     case 135:
-        return " (broker_username, broker_password)";
+        buf_printf(out, " (%susername, %spassword)", prefix, prefix);
+        break;
     case 2:
     case 133:
-        return " (broker_client_id)";
+        buf_printf(out, " (%sclient_id)", prefix);
+        break;
     default:
-        return "";
+        break;
     }
 }
 
@@ -138,7 +144,7 @@ mqtt_explain_failure(const struct mqtt_options *options, unsigned code, const ch
                      const char *tls_error, struct buf *out)
 {
     explain(options, code, text, tls_error, out);
-    buf_append_string(out, hint_for(code));
+    append_hint(options, code, out);
 }
 
 static unsigned

@@ -1,7 +1,8 @@
 /*
- * Between the topic sink and its publisher process: frames (base/frame.h) over the child's socket.
+ * Between a sink and its publisher process: frames (base/frame.h) over the child's socket.
  *
- *   PUBLISHER_CONFIG    sink name (counted), then the configuration's text to the end
+ *   PUBLISHER_CONFIG    u8 bridge (options are named without 'broker_'), the client id's end
+ *                       (counted), then the configuration's text to the end
  *   PUBLISHER_BATCH     u64 number, u32 patience in ms, u8 retain, varint count,
  *                       { counted topic, payload, id, varint hops, u8 qos, counted headers } each
  *   PUBLISHER_VERDICTS  u64 number, varint count, { u8 verdict, counted reason } each: the answer

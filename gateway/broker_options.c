@@ -11,6 +11,7 @@ broker_options(const struct config *config, struct mqtt_options *out, struct dia
     struct mqtt_options options = {
             .version = config->broker_protocol == BROKER_PROTOCOL_3_1_1 ? MQTT_3_1_1 : MQTT_5,
             .client_id = config->broker_client_id,
+            .option_prefix = "broker_",
             .username = config->broker_username,
             .password = config->broker_password,
             .ca = config->broker_ca,

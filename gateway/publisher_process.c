@@ -1,5 +1,5 @@
 /*
- * The publisher process: batches from the topic sink to the broker, verdicts back.
+ * The publisher process: batches from a sink to a broker, verdicts back.
  *
  *   main thread     socket to the sink, connection, the first messages of a batch, deadlines
  *   Paho's threads  an acknowledgement decides a record and sends the next one (58,900 against
@@ -59,6 +59,7 @@ struct outgoing {
 struct publisher {
     struct config config;
     char *client_id;
+    bool is_bridge;
     struct mqtt_connection *mqtt;
     bool has_properties; /* MQTT 5 */
     struct log_gate header_gate; /* headers that MQTT 3.1.1 cannot carry */
@@ -423,14 +424,13 @@ receive_config(struct publisher *publisher, struct diag_list *diags)
         fail(diags);
     }
     struct wire_reader reader = wire_reader(frame.body);
-    struct bytes name = wire_get_bytes(&reader);
+    publisher->is_bridge = wire_get_u8(&reader) != 0;
+    struct bytes suffix = wire_get_bytes(&reader);
     if (!config_parse(&publisher->config, BYTES("core"), reader.rest, diags)) {
         fail(diags);
     }
     struct buf client_id = {0};
-    bool is_default = name.size == 0 || bytes_equal_string(name, "topic");
-    buf_printf(&client_id, "%s-out%s%.*s", publisher->config.broker_client_id,
-               is_default ? "" : "-", is_default ? 0 : (int)name.size, name.data);
+    buf_printf(&client_id, "%s%.*s", publisher->config.broker_client_id, BYTES_ARG(suffix));
     publisher->client_id = buf_take_string(&client_id);
     explicit_bzero(publisher->frame.data, publisher->frame.capacity);
     log_setup((enum log_level)publisher->config.log_level, "publisher");
@@ -453,6 +453,7 @@ open_connection(struct publisher *publisher, struct diag_list *diags)
     }
     options.client_id = publisher->client_id;
     options.sends_at_once = true;
+    options.option_prefix = publisher->is_bridge ? "" : options.option_prefix;
     publisher->has_properties = options.version == MQTT_5;
     options.is_session_kept = false; /* what is unacknowledged is sent again from the backlog */
     if (!mqtt_open(&publisher->mqtt, &options, &events, diags)) {

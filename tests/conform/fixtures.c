@@ -101,6 +101,7 @@ static const struct fixture fixtures[] = {
         {.driver = "dynamodb", .payload = "{\"id\":7,\"at\":\"2022-01\",\"value\":1.5}",
          .options = (const char *const[]){"partition_key", "id", "sort_key", "at", NULL}},
         {.driver = "topic", .outside_help = "a broker: tests/scenario has one"},
+        {.driver = "mqtt-bridge", .outside_help = "a broker: tests/mqtt/test_bridge.py"},
         {.driver = "mqtt", .outside_help = "it has no instance: its rows go through topic"},
         {.driver = "stream", .outside_help = "the gateway's journal: test_engine has one"},
         {.driver = "kinesis", .outside_help = "the gateway's journal: test_engine has one"},

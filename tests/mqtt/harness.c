@@ -13,10 +13,11 @@
  * Lines on stdin: "filters F..." replaces the filters, "stats" prints one line of name=value,
  * "pid" the ingest process's id, "cpu" its CPU time in microseconds; end of file stops.
  *
- *   mqtt_harness publish [--set name=value]... [--with option=value]... [--hops N]
- *                        [--timeout MS] < lines
+ *   mqtt_harness publish [--set name=value]... [--driver NAME] [--with option=value]...
+ *                        [--hops N] [--timeout MS] < lines
  *
- * opens the topic sink; each line is "COUNT SIZE TOPIC": one batch of COUNT records. Prints
+ * opens the topic sink, or with --driver NAME another one (the source topic of its records is the
+ * line's TOPIC); each line is "COUNT SIZE TOPIC": one batch of COUNT records. Prints
  * "verdicts DONE RETRY REJECT MICROSECONDS [first reason]" for each batch.
  */
 #define _GNU_SOURCE
@@ -44,6 +45,7 @@ struct arguments {
     struct bytes *filters;
     size_t filter_count;
     bool is_quiet;
+    const char *driver;
     const char *with[16];
     size_t with_count;
     unsigned hops;
@@ -75,6 +77,8 @@ parse_arguments(struct arguments *arguments, int argc, char **argv)
             arguments->filters[arguments->filter_count++] = bytes_of_string(argv[++i]);
         } else if (strcmp(argv[i], "--with") == 0 && has_value && arguments->with_count < 16) {
             arguments->with[arguments->with_count++] = argv[++i];
+        } else if (strcmp(argv[i], "--driver") == 0 && has_value) {
+            arguments->driver = argv[++i];
         } else if (strcmp(argv[i], "--timeout") == 0 && has_value) {
             arguments->timeout_ms = atoi(argv[++i]);
         } else if (strcmp(argv[i], "--hops") == 0 && has_value) {
@@ -311,7 +315,9 @@ static void
 open_sink(struct publication *publication, struct arguments *arguments)
 {
     struct diag_list diags = {0};
-    publication->driver = driver_find(BYTES("topic"));
+    const char *name = arguments->driver == NULL ? "topic" : arguments->driver;
+    publication->driver = driver_find(bytes_of_string(name));
+    check(publication->driver != NULL);
     publication->options = mem_alloc_zeroed(1, publication->driver->options_size);
     option_defaults(&publication->driver->options, publication->options);
     for (size_t i = 0; i < arguments->with_count; i++) {
@@ -328,7 +334,9 @@ open_sink(struct publication *publication, struct arguments *arguments)
                                                 .config_text =
                                                         buf_bytes(&publication->config_text)};
     publication->env = (struct driver_env){
-            .os = &os_posix, .name = "topic", .paths = &publication->paths};
+            .os = &os_posix,
+            .name = arguments->driver == NULL ? "topic" : "cloud",
+            .paths = &publication->paths};
     publication->hops = arguments->hops;
     publication->timeout_ms = arguments->timeout_ms > 0
                                       ? arguments->timeout_ms
@@ -371,6 +379,8 @@ publish_line(struct publication *publication, struct bytes line)
         payload[digits] = ' ';
         records[i] = (struct sink_record){.id = {publication->position, 0},
                                           .stream = BYTES("mqtt"),
+                                          .rule = BYTES("rule"),
+                                          .source = line,
                                           .target = line,
                                           .hops = publication->hops,
                                           .payload = bytes_of(payload, (size_t)size)};
