@@ -305,6 +305,10 @@ run_rule(struct run *run, const struct ruleset_rule *rule)
 {
     struct rule_counters *counters = rule->counters;
     struct rule_row row;
+    if (rule->ignores_retained && (run->record->flags & RECORD_RETAINED) != 0) {
+        count(&counters->retained);
+        return;
+    }
     count(&counters->messages);
     enum rule_verdict verdict = rule_run(rule->rule, &run->message, &row);
     watch(run, rule, verdict, &row);

@@ -30,6 +30,7 @@ struct rule_counters {
     _Atomic uint64_t filtered;  /* WHERE was false */
     _Atomic uint64_t undefined; /* WHERE or the row was: a field is missing or of a wrong type */
     _Atomic uint64_t failed;
+    _Atomic uint64_t retained;  /* kept by the broker from earlier, and ignored: not in `messages` */
     _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
     _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */
     _Atomic uint64_t error_failed; /* messages of the error action that could not be made */
@@ -67,6 +68,7 @@ struct ruleset_rule {
     struct rule_counters *counters;
     struct rule_watch *watch;
     const char *path; /* of its file; "" for a text */
+    bool ignores_retained; /* option 'retained' */
     struct ruleset_target *targets;   /* one an info->targets entry */
     struct ruleset_target *error_targets; /* one an info->error_targets entry */
     struct ruleset_relation *source;  /* NULL: messages of the MQTT stream, or of `program` */

@@ -154,6 +154,8 @@ build_rule(struct ruleset *ruleset, size_t f, const struct rule *compiled,
     rule->path = file->path;
     const struct ruleset_rule *before = map_find(&names->before, info->name);
     rule->counters = counters_of(before);
+    rule->ignores_retained = bytes_equal(rule_info_option(info, BYTES("retained")),
+                                         BYTES("ignore"));
     rule->watch = watch_of(before, info);
     rule->targets = build_targets(info->targets, info->target_count, names);
     rule->error_targets = build_targets(info->error_targets, info->error_target_count, names);

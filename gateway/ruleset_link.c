@@ -398,15 +398,29 @@ check_targets(struct linker *linker, const struct rule_target *targets, size_t c
     return valid;
 }
 
+static bool
+check_retained(struct linker *linker, const struct rule_option *option)
+{
+    if (bytes_equal(option->value, BYTES("use")) || bytes_equal(option->value, BYTES("ignore"))) {
+        return true;
+    }
+    diag_at(linker->diags, DIAG_ERROR, &option->place, "option 'retained' is 'use' or 'ignore'");
+    return false;
+}
+
 /* Options of CREATE RULE. */
-static void
+static bool
 check_rule_options(struct linker *linker, const struct rule_info *info)
 {
-    static const char *const names[] = {"on_error", "state.max"};
+    static const char *const names[] = {"on_error", "retained", "state.max"};
     enum { NAME_COUNT = sizeof names / sizeof *names };
+    bool valid = true;
     for (size_t i = 0; i < info->option_count; i++) {
         const struct rule_option *option = &info->options[i];
         bool is_known = info->is_document;
+        if (bytes_equal_string(option->name, "retained")) {
+            valid &= check_retained(linker, option);
+        }
         for (size_t n = 0; n < NAME_COUNT && !is_known; n++) {
             is_known = bytes_equal_string(option->name, names[n]);
         }
@@ -419,6 +433,7 @@ check_rule_options(struct linker *linker, const struct rule_info *info)
             }
         }
     }
+    return valid;
 }
 
 bool
@@ -431,7 +446,7 @@ link_check_rules(struct linker *linker, const struct rule_file *file)
         valid &= check_source(linker, file, file->rules[i]);
         valid &= check_targets(linker, info->targets, info->target_count);
         valid &= check_targets(linker, info->error_targets, info->error_target_count);
-        check_rule_options(linker, info);
+        valid &= check_rule_options(linker, info);
         if (info->target_count == 0 && !linker->allow_no_target) {
             diag_at(linker->diags, DIAG_ERROR, &info->place, "the rows of this SELECT go nowhere");
             diag_hint(linker->diags, "write INSERT INTO 'topic' or INSERT INTO table before it");

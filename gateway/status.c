@@ -212,6 +212,7 @@ add_rules(cJSON *root, const struct gateway *gateway)
         add_count(item, "undefined", load(&counters->undefined));
         add_count(item, "failed", load(&counters->failed));
         add_count(item, "not_json", load(&counters->not_json));
+        add_count(item, "retained_ignored", load(&counters->retained));
         add_count(item, "out", load(&counters->rows));
         if (rule->program != NULL) {
             add_stream(item, rule);

@@ -218,3 +218,14 @@ rule_run_error(const struct rule *rule, struct rule_message *message,
     fill_outputs(rule->about->error_targets, rule->about->info.error_target_count, &run, out);
     fail_outputs(&run, out);
 }
+
+struct bytes
+rule_info_option(const struct rule_info *info, struct bytes name)
+{
+    for (size_t i = 0; i < info->option_count; i++) {
+        if (bytes_equal(info->options[i].name, name)) {
+            return info->options[i].value;
+        }
+    }
+    return (struct bytes){0};
+}

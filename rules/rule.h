@@ -233,6 +233,9 @@ struct rule_info {
     bool calls_functions; /* it asks what takes its time: RULE_ASK_FUNCTION, RULE_ASK_MODEL */
 };
 
+/* The value of an option; data NULL when it is not given. */
+struct bytes rule_info_option(const struct rule_info *info, struct bytes name);
+
 const struct rule_info *rule_info(const struct rule *rule);
 
 /*
