@@ -153,6 +153,38 @@ is_of_services(struct bytes name)
            bytes_starts_with(name, BYTES("sink.producer."));
 }
 
+static const char *
+option_name_at(const void *context, size_t i)
+{
+    return ((const struct option_table *)context)->options[i].name;
+}
+
+/* An option of the table, or one that is misspelt. */
+static bool
+is_near(const struct option_table *table, struct bytes name)
+{
+    return diag_nearest(name, table->count, option_name_at, table) != NULL;
+}
+
+/* Understood, but not done by this version: not in silence. */
+static void
+warn_of_undone(const struct rule_option *option, struct diag_list *diags)
+{
+    bool is_start = bytes_equal(option->name, BYTES("scan.stream.initpos")) &&
+                    !bytes_equal(option->value, BYTES("LATEST"));
+    bool is_retention = bytes_equal(option->name, BYTES("retention")) ||
+                        bytes_equal(option->name, BYTES("retention.bytes"));
+    if (is_start) {
+        diag_at(diags, DIAG_WARNING, &option->place,
+                "a rule begins where the stream is when it is first loaded: '%.*s' is not done yet",
+                BYTES_ARG(option->value));
+    } else if (is_retention) {
+        diag_at(diags, DIAG_WARNING, &option->place,
+                "rows are given back when rules have read them: '%.*s' is not done yet",
+                BYTES_ARG(option->name));
+    }
+}
+
 static bool
 set_option(struct relation *relation, const struct rule_option *option, struct diag_list *diags)
 {
@@ -163,10 +195,13 @@ set_option(struct relation *relation, const struct rule_option *option, struct d
                 BYTES_ARG(option->name));
         return true;
     }
+    if (relation->driver->has_stream) {
+        warn_of_undone(option, diags);
+    }
     if (table_has(&sink_option_table, option->name)) {
         table = &sink_option_table;
         target = &relation->sink;
-    } else if (table_has(&stream_option_table, option->name) && !table_has(table, option->name)) {
+    } else if (!table_has(table, option->name) && is_near(&stream_option_table, option->name)) {
         table = &stream_option_table;
         target = &relation->stream;
     }

@@ -567,12 +567,71 @@ a_test_without_rules_is_told(void **state)
     buf_fini(&said);
 }
 
+#define TABLE_OF(topic)                                                                           \
+    "CREATE TABLE readings (id STRING, v INTEGER, ts TIMESTAMP(3),\n"                             \
+    "  WATERMARK FOR ts AS ts) WITH ('connector' = 'mqtt', 'topic' = '" topic "');\n"
+
+static void
+stream_sql_reads_what_other_files_declare(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", "INSERT INTO 'out' SELECT id, COUNT(*) AS n FROM warm\n"
+                 "GROUP BY id, TUMBLE(ts, INTERVAL '1' MINUTE);");
+    put("b.sql", "CREATE VIEW warm AS SELECT id, ts FROM readings WHERE v > 20;");
+    put("c.sql", TABLE_OF("in/+"));
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_int_equal(ruleset->flow_count, 1);
+    assert_bytes(ruleset->feeds[0].filter, "in/+");
+    const struct stream_program *program = ruleset->rules[0].program;
+
+    ruleset = load(ruleset, &report, &said); /* nothing changed */
+    assert_ptr_equal(ruleset->rules[0].program, program);
+
+    put("c.sql", TABLE_OF("from/#")); /* what a.sql uses by way of b.sql */
+    ruleset = load(ruleset, &report, &said);
+    assert_string_equal(buf_string(&said), "");
+    assert_bytes(ruleset->feeds[0].filter, "from/#");
+
+    put("b.sql", "CREATE VIEW warm AS SELECT id, ts FROM readings WHERE w > 20;");
+    ruleset = load(ruleset, &report, &said);
+    assert_says(&said, "b.sql:1:55: error: unknown column 'w'");
+    assert_int_equal(report.kept, 1);
+    assert_int_equal(ruleset->flow_count, 1);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+options_of_streams_are_checked(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", "CREATE TABLE s (id STRING) WITH ('connector' = 'kinesis', 'aws.region' = 'eu',\n"
+                 "'scan.stream.initpso' = 'LATEST', 'retention' = '1h');\n");
+    put("b.sql", "CREATE TABLE t (id STRING) WITH ('connector' = 'mqtt', 'topic' = 'a/#/b');\n");
+    put("c.sql", "CREATE TABLE u (id STRING) WITH ('connector' = 'mqtt', 'topic' = 'a/+');\n"
+                 "INSERT INTO u SELECT * FROM 'x';\n");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_int_equal(report.broken, 3);
+    assert_says(&said, "warning: 'aws.region' has no meaning here");
+    assert_says(&said, "did you mean 'scan.stream.initpos'?");
+    assert_says(&said, "'retention' is not done yet");
+    assert_says(&said, "b.sql:1:66: error:");
+    assert_says(&said, "nobody can publish to 'a/+', the topic of table 'u'");
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
             TEST(files_link_across_and_others_are_ignored),
+            TEST(stream_sql_reads_what_other_files_declare),
+            TEST(options_of_streams_are_checked),
             TEST(a_broken_file_keeps_its_last_good_version),
             TEST(a_new_broken_file_is_left_out),
             TEST(a_broken_table_takes_no_rule_with_it),
