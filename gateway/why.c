@@ -245,6 +245,12 @@ why_write(const struct why_subject *subject, struct arena *arena, struct buf *ou
     why_put_text(out, "errors", subject->errors);
     why_put_text(out, "source", info->source);
     why_put_bool(out, "source_is_topic", is_topic);
+    if (subject->counts.is_stream) {
+        why_put_bool(out, "is_stream", true);
+        why_put_count(out, "unusable", subject->counts.unusable);
+        why_put_count(out, "late", subject->counts.late);
+        why_put_count(out, "refused", subject->counts.refused);
+    }
     if (subject->gateway != NULL) {
         put_gateway(subject->gateway, out);
     }

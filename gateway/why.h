@@ -42,6 +42,10 @@ struct why_counts {
     uint64_t matched;  /* a row came out */
     uint64_t rows;     /* handed to targets */
     uint64_t not_json;
+    bool is_stream;    /* stream SQL; then, of `messages`: */
+    uint64_t unusable; /* not JSON or a column of another type, without event time, from the future */
+    uint64_t late;
+    uint64_t refused;  /* the state has reached its limit */
 };
 
 struct why_subject {

@@ -54,14 +54,27 @@ describe_target(const struct gateway *gateway, const struct rule_target *declare
     };
 }
 
-static struct why_counts
-counts_of(const struct rule_counters *counters)
+static uint64_t
+read_counter(const _Atomic uint64_t *counter)
 {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static struct why_counts
+counts_of(const struct ruleset_rule *rule)
+{
+    const struct rule_counters *counters = rule->counters;
+    const struct rule_stream_counters *stream = &counters->stream;
     return (struct why_counts){
-            .messages = atomic_load_explicit(&counters->messages, memory_order_relaxed),
-            .matched = atomic_load_explicit(&counters->matched, memory_order_relaxed),
-            .rows = atomic_load_explicit(&counters->rows, memory_order_relaxed),
-            .not_json = atomic_load_explicit(&counters->not_json, memory_order_relaxed),
+            .is_stream = rule->program != NULL,
+            .unusable = read_counter(&stream->bad) + read_counter(&stream->null_rowtime) +
+                        read_counter(&stream->future),
+            .late = read_counter(&stream->late),
+            .refused = read_counter(&stream->refused),
+            .messages = read_counter(&counters->messages),
+            .matched = read_counter(&counters->matched),
+            .rows = read_counter(&counters->rows),
+            .not_json = read_counter(&counters->not_json),
     };
 }
 
@@ -82,7 +95,7 @@ write_rule(struct gateway *gateway, const struct ruleset_rule *rule,
             .info = info,
             .path = path,
             .errors = why_errors_of(bytes_of_string(gateway->report_text), path, arena),
-            .counts = counts_of(rule->counters),
+            .counts = counts_of(rule),
             .report = &report,
             .now_us = os_posix.wall_us(&os_posix),
             .targets = targets,

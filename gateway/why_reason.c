@@ -376,6 +376,42 @@ explain_errors(struct why_document *document, struct buf *out)
                BYTES_ARG(first));
 }
 
+/* Stream SQL: rows that were rejected, or windows that are still open. */
+static void
+explain_stream(struct why_document *document, struct buf *out)
+{
+    static const struct {
+        const char *name, *text;
+    } reasons[] = {{"unusable", "not JSON, with a column of another type, without an event time or "
+                                "from the future"},
+                   {"late", "late"},
+                   {"refused", "beyond what the rule's state may hold"}};
+    uint64_t messages = why_count(document, 0, "messages");
+    bool is_rejected = false;
+    buf_append_string(out, "Nothing came out because ");
+    if (messages == 0) {
+        buf_append_string(out, "no message came to its tables.");
+        return;
+    }
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        uint64_t count = why_count(document, 0, reasons[i].name);
+        if (count > 0) {
+            buf_append_string(out, is_rejected ? ", " : "of ");
+            if (!is_rejected) {
+                buf_append_count(out, messages, "message");
+                buf_append_char(out, ' ');
+            }
+            buf_printf(out, "%llu are %s", (unsigned long long)count, reasons[i].text);
+            is_rejected = true;
+        }
+    }
+    if (!is_rejected) {
+        buf_append_string(out, "no window has ended yet that holds a row: in event time that takes "
+                               "a later message; or WHERE let no row in");
+    }
+    buf_append_char(out, '.');
+}
+
 void
 why_reason(struct why_document *document, struct buf *out)
 {
@@ -395,6 +431,8 @@ why_reason(struct why_document *document, struct buf *out)
     } else if (why_bool(document, 0, "idle")) {
         buf_append_string(out, "Nothing comes out because no gateway runs here; the rule itself "
                                "is understood.");
+    } else if (why_bool(document, 0, "is_stream") && why_count(document, 0, "matched") == 0) {
+        explain_stream(document, out);
     } else if (why_count(document, 0, "messages") == 0) {
         explain_no_message(document, out);
     } else if (why_count(document, 0, "matched") == 0) {

@@ -72,6 +72,7 @@ INSERT INTO state_out SELECT * FROM sensor_state;
     with Subscription(broker, 'state') as state:
         broker.publish('sensors/data', as_lines(SEED1['input']), lines=True)
         state.wait_for(SEED1['expect_count_without_end'])
+        assert len(state.so_far()) == SEED1['expect_count_without_end']
         end_of_input(broker)
         rows = payloads(state.wait_for(len(SEED1['expect_all_after_end'])))
     assert_windows(rows, SEED1['expect_all_after_end'])
@@ -126,6 +127,7 @@ def test_check_says_which_windows_an_edit_would_keep(broker, gateway):
     gateway.start()
     broker.publish('sensors/data', as_lines(SEED1['input'][:3]), lines=True)
     wait_until(lambda: gateway.rule('hopping')['messages'] == 3, 'the readings')
+    assert 'no window has ended yet' in gateway.run('why', 'hopping').stdout
     gateway.stop()
     path.write_text(COUNTED.replace('status, COUNT(*)', 'status AS s, COUNT(*) AS n'))
     assert "rule 'hopping' keeps its open windows" in gateway.run('check', '--diff').stdout
