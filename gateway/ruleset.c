@@ -328,18 +328,49 @@ compile_script(struct load *load, struct candidate *candidate)
     return link_check_programs(&load->linker, file, script);
 }
 
+/* What runs does not compile any more because of a new version of another file: that gives way. */
+static void
+blame(struct load *load, struct candidate *candidate)
+{
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *other = &load->candidates[i];
+        if (other->file != NULL && !is_settled(load, other) &&
+            ruleset_script_uses(&load->linker.catalogue, candidate->file->compiled,
+                                other->file->compiled)) {
+            struct diag_place place = {.file = bytes_of_string(other->file->path)};
+            diag_at(load->diags, DIAG_ERROR, &place, "'%s', which runs, needs what this declares",
+                    candidate->file->path);
+            fall_back(load, other);
+            return;
+        }
+    }
+    fall_back(load, candidate);
+}
+
+static bool
+compile_files(struct load *load, bool settled)
+{
+    for (size_t i = 0; i < load->path_count; i++) {
+        struct candidate *candidate = &load->candidates[i];
+        if (candidate->file == NULL || is_settled(load, candidate) != settled ||
+            compile_script(load, candidate)) {
+            continue;
+        }
+        if (settled) {
+            blame(load, candidate);
+        } else {
+            fall_back(load, candidate);
+        }
+        return false;
+    }
+    return true;
+}
+
 /* Compiles the stream SQL of all files, now that it is known what they declare. */
 static bool
 compile_pass(struct load *load)
 {
-    for (size_t i = 0; i < load->path_count; i++) {
-        struct candidate *candidate = &load->candidates[i];
-        if (candidate->file != NULL && !compile_script(load, candidate)) {
-            fall_back(load, candidate);
-            return false;
-        }
-    }
-    return true;
+    return compile_files(load, false) && compile_files(load, true);
 }
 
 /* A version that runs already has passed its test. */

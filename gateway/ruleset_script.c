@@ -136,6 +136,37 @@ collect(struct collection *collection, struct bytes text)
     diag_list_fini(&diags);
 }
 
+/* Free `found` and the arena. */
+static struct collection
+collect_file(const struct catalogue *catalogue, const struct rule_file *file)
+{
+    struct collection collection = {.catalogue = catalogue, .file = file, .mark = 1};
+    struct bytes key;
+    void *value;
+    size_t cursor = 0;
+    while (map_next(&catalogue->names, &cursor, &key, &value)) {
+        for (struct catalogue_entry *entry = value; entry != NULL; entry = entry->next) {
+            entry->mark = 0;
+        }
+    }
+    collect(&collection, file->text);
+    return collection;
+}
+
+bool
+ruleset_script_uses(const struct catalogue *catalogue, const struct rule_file *file,
+                    const struct rule_file *other)
+{
+    struct collection collection = collect_file(catalogue, file);
+    bool uses = false;
+    for (size_t i = 0; i < collection.count; i++) {
+        uses |= collection.found[i]->file == other;
+    }
+    free(collection.found);
+    arena_fini(&collection.arena);
+    return uses;
+}
+
 /* Streams before what fills them, texts together. */
 static int
 compare_entries(const void *a, const void *b)
@@ -269,18 +300,8 @@ ruleset_script_compile(struct ruleset_script **out, struct ruleset_script *befor
                        const struct catalogue *catalogue, const struct rule_file *file,
                        struct diag_list *diags)
 {
-    struct collection collection = {.catalogue = catalogue, .file = file};
+    struct collection collection = collect_file(catalogue, file);
     struct buf uses = {0};
-    struct bytes key;
-    void *value;
-    size_t cursor = 0;
-    while (map_next(&catalogue->names, &cursor, &key, &value)) {
-        for (struct catalogue_entry *entry = value; entry != NULL; entry = entry->next) {
-            entry->mark = 0;
-        }
-    }
-    collection.mark = 1;
-    collect(&collection, file->text);
     const struct stream_declaration *declarations = declarations_of(&collection, &uses);
     bool compiled = true;
     if (before != NULL && bytes_equal(buf_bytes(&before->uses), buf_bytes(&uses))) {

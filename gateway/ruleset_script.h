@@ -41,6 +41,10 @@ bool ruleset_script_compile(struct ruleset_script **out, struct ruleset_script *
                             const struct catalogue *catalogue, const struct rule_file *file,
                             struct diag_list *diags) MUST_CHECK;
 
+/* Whether the stream SQL of `file` uses what `other` declares. */
+bool ruleset_script_uses(const struct catalogue *catalogue, const struct rule_file *file,
+                         const struct rule_file *other);
+
 struct ruleset_script *ruleset_script_ref(struct ruleset_script *script);
 void ruleset_script_unref(struct ruleset_script *script); /* accepts NULL */
 

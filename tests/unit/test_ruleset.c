@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 static char dir[64];
-static const char *const names[] = {"a.sql", "b.sql", "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql",
-                                    "0.sql", "d.json", "e.json", "a.test", "b.test", "d.test"};
+static const char *const names[] = {"a.sql", "b.sql", "c.sql", "tables.sql", ".b.sql.swp", "b.sql~",
+                                    "_x.sql", "0.sql", "d.json", "e.json", "a.test", "b.test",
+                                    "d.test"};
 
 static char *
 path_of(const char *name)
@@ -597,6 +598,12 @@ stream_sql_reads_what_other_files_declare(void **state)
     put("b.sql", "CREATE VIEW warm AS SELECT id, ts FROM readings WHERE w > 20;");
     ruleset = load(ruleset, &report, &said);
     assert_says(&said, "b.sql:1:55: error: unknown column 'w'");
+    assert_int_equal(report.kept, 1);
+    assert_int_equal(ruleset->flow_count, 1);
+
+    put("b.sql", "CREATE VIEW warm AS SELECT id FROM readings WHERE v > 20;");
+    ruleset = load(ruleset, &report, &said); /* nothing is wrong with it, but a.sql needs `ts` */
+    assert_says(&said, "a.sql', which runs, needs what this declares");
     assert_int_equal(report.kept, 1);
     assert_int_equal(ruleset->flow_count, 1);
     ruleset_free(ruleset);
