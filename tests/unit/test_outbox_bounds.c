@@ -28,10 +28,12 @@ above_the_bound_the_oldest_are_dropped_and_counted(void **state)
     push_range(bench, 0, 3000);
     WAIT_UNTIL(stats_of(bench).dropped > 1000);
     assert_false(outbox_is_full(bench->outbox));
-    /* What the driver has in hand may be given up already, and is counted until it goes. */
-    WAIT_UNTIL(stats_of(bench).queued_bytes + stats_of(bench).backlog_bytes <=
-               60000 + bench->options.queue_max_bytes);
+    /* The sum may exceed the bound: a record weighs more in memory, where the sink's thread reads it
+     * back to, than on disk. */
+    WAIT_UNTIL(stats_of(bench).backlog_bytes <= 60000);
+    WAIT_UNTIL(stats_of(bench).queued_bytes <= bench->options.queue_max_bytes);
     struct outbox_stats stats = stats_of(bench);
+    assert_true(stats.queued_bytes + stats.backlog_bytes <= 60000 + bench->options.queue_max_bytes);
     assert_true(stats.queued_bytes + stats.backlog_bytes >= 50000);
     set_stuck(bench, false);
     WAIT_UNTIL(outbox_is_drained(bench->outbox));
