@@ -74,6 +74,56 @@ sqlite_finish(sqlite3_stmt *statement, struct diag_list *diags)
     return done;
 }
 
+bool
+sqlite_prepare_all(sqlite3 *db, const char *const *texts, size_t count, sqlite3_stmt **out,
+                   struct diag_list *diags)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!sqlite_prepare(db, texts[i], &out[i], diags)) {
+            sqlite_finalize_all(out, count);
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+sqlite_finalize_all(sqlite3_stmt **statements, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        sqlite3_finalize(statements[i]);
+        statements[i] = NULL;
+    }
+}
+
+/* ---- transactions ---- */
+
+bool
+sqlite_begin(struct sqlite_writer *writer, struct diag_list *diags)
+{
+    check(!writer->in_transaction);
+    writer->in_transaction = sqlite_run(writer->db, "BEGIN IMMEDIATE", diags);
+    return writer->in_transaction;
+}
+
+bool
+sqlite_commit(struct sqlite_writer *writer, struct diag_list *diags)
+{
+    check(writer->in_transaction);
+    bool committed = sqlite_run(writer->db, "COMMIT", diags);
+    writer->in_transaction = !committed;
+    return committed;
+}
+
+void
+sqlite_rollback(struct sqlite_writer *writer)
+{
+    if (writer->in_transaction) {
+        sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+        writer->in_transaction = false;
+    }
+}
+
 /* ---- opening ---- */
 
 /* The number that a one-row, one-column statement gives, or `otherwise`. */

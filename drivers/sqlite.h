@@ -55,6 +55,11 @@ bool sqlite_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct dia
 /* Runs a kept statement that gives no row, and makes it ready for the next use. */
 bool sqlite_finish(sqlite3_stmt *statement, struct diag_list *diags) MUST_CHECK;
 
+/* `count` of them, a text each. On false none is left open; `out` holds NULLs before the call. */
+bool sqlite_prepare_all(sqlite3 *db, const char *const *texts, size_t count, sqlite3_stmt **out,
+                        struct diag_list *diags) MUST_CHECK;
+void sqlite_finalize_all(sqlite3_stmt **statements, size_t count);
+
 static inline void
 sqlite_bind_text(sqlite3_stmt *statement, int index, struct bytes text)
 {
@@ -77,6 +82,22 @@ sqlite_column_text(sqlite3_stmt *statement, int column)
     const void *data = sqlite3_column_text(statement, column);
     return bytes_of(data, (size_t)sqlite3_column_bytes(statement, column));
 }
+
+/* ---- transactions ---- */
+
+/* A writer's connection. */
+struct sqlite_writer {
+    sqlite3 *db; /* NULL: not open */
+    bool in_transaction;
+};
+
+bool sqlite_begin(struct sqlite_writer *writer, struct diag_list *diags) MUST_CHECK;
+
+/* On false the transaction is still to be rolled back. */
+bool sqlite_commit(struct sqlite_writer *writer, struct diag_list *diags) MUST_CHECK;
+
+/* Nothing where there is no transaction. */
+void sqlite_rollback(struct sqlite_writer *writer);
 
 /* ---- readers ---- */
 

@@ -78,10 +78,9 @@ static const char schema_text[] =
 
 struct series_store {
     struct series_store_options options;
-    sqlite3 *db;
+    struct sqlite_writer writer;
     sqlite3_stmt *statements[STATEMENTS];
     struct progress_table progress;
-    bool in_transaction;
     int64_t series_count;
     struct series_index series;   /* series key -> id */
     struct series_index measures; /* name -> 1 + index into measure_kinds */
@@ -111,38 +110,33 @@ load_maps(struct series_store *store, struct diag_list *diags)
     }
     sqlite3_reset(select);
     if (code != SQLITE_DONE && code != SQLITE_ROW) {
-        return sqlite_error(store->db, diags);
+        return sqlite_error(store->writer.db, diags);
     }
     sqlite3_stmt *count = store->statements[COUNT_SERIES];
     code = sqlite3_step(count);
     store->series_count = sqlite3_column_int64(count, 0);
     sqlite3_reset(count);
-    return code == SQLITE_ROW || sqlite_error(store->db, diags);
+    return code == SQLITE_ROW || sqlite_error(store->writer.db, diags);
 }
 
 static void
 close_statements(struct series_store *store)
 {
     progress_table_close(&store->progress);
-    for (size_t i = 0; i < STATEMENTS; i++) {
-        sqlite3_finalize(store->statements[i]);
-        store->statements[i] = NULL;
-    }
+    sqlite_finalize_all(store->statements, STATEMENTS);
 }
 
 static bool
 prepare(void *context, sqlite3 *db, struct diag_list *diags)
 {
     struct series_store *store = context;
-    store->db = db;
-    bool prepared = progress_table_open(&store->progress, db, diags);
-    for (size_t i = 0; i < STATEMENTS && prepared; i++) {
-        prepared = sqlite_prepare(db, statement_texts[i], &store->statements[i], diags);
-    }
-    prepared = prepared && load_maps(store, diags);
+    store->writer.db = db;
+    bool prepared = progress_table_open(&store->progress, db, diags)
+                    && sqlite_prepare_all(db, statement_texts, STATEMENTS, store->statements, diags)
+                    && load_maps(store, diags);
     if (!prepared) {
         close_statements(store);
-        store->db = NULL;
+        store->writer.db = NULL;
     }
     return prepared;
 }
@@ -174,7 +168,7 @@ series_store_open(struct series_store **out, const struct series_store_options *
     store->options = *options;
     struct sqlite_file file = file_of(options->os, options->dir);
     file.sync_each = options->sync_each;
-    if (!sqlite_open(&store->db, &file, prepare, store, diags)) {
+    if (!sqlite_open(&store->writer.db, &file, prepare, store, diags)) {
         series_store_close(store);
         return false;
     }
@@ -188,11 +182,9 @@ series_store_close(struct series_store *store)
     if (store == NULL) {
         return;
     }
-    if (store->in_transaction) {
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    }
+    sqlite_rollback(&store->writer);
     close_statements(store);
-    check(sqlite3_close(store->db) == SQLITE_OK);
+    check(sqlite3_close(store->writer.db) == SQLITE_OK);
     series_index_fini(&store->series);
     series_index_fini(&store->measures);
     free(store->measure_kinds);
@@ -205,33 +197,20 @@ series_store_close(struct series_store *store)
 bool
 series_store_begin(struct series_store *store, struct diag_list *diags)
 {
-    check(!store->in_transaction);
-    if (!sqlite_run(store->db, "BEGIN IMMEDIATE", diags)) {
-        return false;
-    }
-    store->in_transaction = true;
-    return true;
+    return sqlite_begin(&store->writer, diags);
 }
 
 bool
 series_store_commit(struct series_store *store, struct diag_list *diags)
 {
-    check(store->in_transaction);
-    if (!sqlite_run(store->db, "COMMIT", diags)) {
-        return false;
-    }
-    store->in_transaction = false;
-    return true;
+    return sqlite_commit(&store->writer, diags);
 }
 
 void
 series_store_rollback(struct series_store *store)
 {
     struct diag_list ignored = {0};
-    if (store->in_transaction) {
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-        store->in_transaction = false;
-    }
+    sqlite_rollback(&store->writer);
     if (!load_maps(store, &ignored)) {
         series_index_clear(&store->series); /* the file cannot be read: the next write says so */
     }
@@ -288,7 +267,7 @@ add_series(struct series_store *store, const struct series_row *row, struct byte
     if (!finish(store, INSERT_SERIES, diags)) {
         return false;
     }
-    *out_id = sqlite3_last_insert_rowid(store->db);
+    *out_id = sqlite3_last_insert_rowid(store->writer.db);
     store->series_count++;
     return true;
 }
@@ -313,7 +292,7 @@ find_series(struct series_store *store, const struct series_row *row, struct byt
     int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(select, 0) : 0;
     sqlite3_reset(select);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        return sqlite_error(store->db, diags);
+        return sqlite_error(store->writer.db, diags);
     }
     if (id == 0) {
         if (store->series_count >= store->options.series_max) {
@@ -440,7 +419,7 @@ settle_conflict(struct series_store *store, int64_t time_ns, int64_t series,
     sqlite3_bind_int64(select, 1, time_ns);
     sqlite3_bind_int64(select, 2, series);
     if (sqlite3_step(select) != SQLITE_ROW) {
-        sqlite_error(store->db, diags);
+        sqlite_error(store->writer.db, diags);
         sqlite3_reset(select);
         return false;
     }
@@ -490,7 +469,7 @@ put_point(struct series_store *store, const struct series_row *row,
     if (!finish(store, INSERT_POINT, diags)) {
         return false;
     }
-    if (sqlite3_changes(store->db) > 0) {
+    if (sqlite3_changes(store->writer.db) > 0) {
         return true;
     }
     return settle_conflict(store, row->time_ns, series, measure, &value, row->version, arena,
@@ -501,7 +480,7 @@ bool
 series_store_put(struct series_store *store, const struct series_row *row, struct arena *arena,
                  struct bytes *reason, struct diag_list *diags)
 {
-    check(store->in_transaction && row->version >= 1);
+    check(store->writer.in_transaction && row->version >= 1);
     *reason = (struct bytes){0};
     buf_clear(&store->key);
     write_dimensions(row, arena, &store->key);
@@ -526,12 +505,12 @@ bool
 series_store_expire(struct series_store *store, int64_t time_ns, int64_t limit, bool *more,
                     struct diag_list *diags)
 {
-    check(store->in_transaction);
+    check(store->writer.in_transaction);
     sqlite3_bind_int64(store->statements[EXPIRE], 1, time_ns);
     sqlite3_bind_int64(store->statements[EXPIRE], 2, limit);
     if (!finish(store, EXPIRE, diags)) {
         return false;
     }
-    *more = sqlite3_changes64(store->db) >= limit;
+    *more = sqlite3_changes64(store->writer.db) >= limit;
     return true;
 }

@@ -53,12 +53,11 @@ struct attribute {
 };
 
 struct table_store {
-    sqlite3 *db;
+    struct sqlite_writer writer;
     struct bytes partition;
     struct bytes sort;
     sqlite3_stmt *statements[STATEMENTS];
     struct progress_table progress;
-    bool in_transaction;
     bool full;
     struct map attributes; /* name -> struct attribute */
     struct arena names;    /* owns both */
@@ -128,10 +127,7 @@ static void
 close_statements(struct table_store *store)
 {
     progress_table_close(&store->progress);
-    for (size_t i = 0; i < STATEMENTS; i++) {
-        sqlite3_finalize(store->statements[i]);
-        store->statements[i] = NULL;
-    }
+    sqlite_finalize_all(store->statements, STATEMENTS);
 }
 
 static bool
@@ -141,10 +137,9 @@ prepare(void *context, sqlite3 *db, struct diag_list *diags)
     bool prepared = settle_key(db, "partition_key", store->partition, diags)
                     && settle_key(db, "sort_key", store->sort, diags)
                     && load_attributes(store, db, diags)
-                    && progress_table_open(&store->progress, db, diags);
-    for (size_t i = 0; i < STATEMENTS && prepared; i++) {
-        prepared = sqlite_prepare(db, statement_texts[i], &store->statements[i], diags);
-    }
+                    && progress_table_open(&store->progress, db, diags)
+                    && sqlite_prepare_all(db, statement_texts, STATEMENTS, store->statements,
+                                          diags);
     if (!prepared) {
         close_statements(store);
     }
@@ -179,7 +174,7 @@ table_store_open(struct table_store **out, const struct os *os, const char *dir,
     store->partition = partition;
     store->sort = sort;
     struct sqlite_file file = file_of(os, dir);
-    if (!sqlite_open(&store->db, &file, prepare, store, diags)) {
+    if (!sqlite_open(&store->writer.db, &file, prepare, store, diags)) {
         table_store_close(store);
         return false;
     }
@@ -193,11 +188,9 @@ table_store_close(struct table_store *store)
     if (store == NULL) {
         return;
     }
-    if (store->in_transaction) {
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    }
+    sqlite_rollback(&store->writer);
     close_statements(store);
-    check(sqlite3_close(store->db) == SQLITE_OK);
+    check(sqlite3_close(store->writer.db) == SQLITE_OK);
     map_fini(&store->attributes);
     arena_fini(&store->names);
     free(store);
@@ -208,29 +201,21 @@ table_store_close(struct table_store *store)
 bool
 table_store_begin(struct table_store *store, struct diag_list *diags)
 {
-    check(!store->in_transaction);
-    store->in_transaction = sqlite_run(store->db, "BEGIN IMMEDIATE", diags);
-    return store->in_transaction;
+    return sqlite_begin(&store->writer, diags);
 }
 
 bool
 table_store_commit(struct table_store *store, struct diag_list *diags)
 {
-    check(store->in_transaction);
-    bool committed = sqlite_run(store->db, "COMMIT", diags);
-    store->in_transaction = !committed;
-    return committed;
+    return sqlite_commit(&store->writer, diags);
 }
 
 void
 table_store_rollback(struct table_store *store)
 {
     struct diag_list ignored = {0};
-    if (store->in_transaction) {
-        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-        store->in_transaction = false;
-    }
-    if (!load_attributes(store, store->db, &ignored)) {
+    sqlite_rollback(&store->writer);
+    if (!load_attributes(store, store->writer.db, &ignored)) {
         map_fini(&store->attributes); /* the file cannot be read: the next write says so */
     }
     diag_list_fini(&ignored);
@@ -300,7 +285,7 @@ bool
 table_store_put(struct table_store *store, struct bytes partition, struct bytes sort,
                 const struct json *item, struct arena *arena, struct diag_list *diags)
 {
-    check(store->in_transaction);
+    check(store->writer.in_transaction);
     uint32_t end = item->nodes[0].next;
     for (uint32_t node = 1; node < end; node = item->nodes[node + 1].next) {
         if (!note_attribute(store, json_string(item, node, arena), kinds_of(item, node + 1),
@@ -317,7 +302,7 @@ bool
 table_store_delete(struct table_store *store, struct bytes partition, struct bytes sort,
                    struct diag_list *diags)
 {
-    check(store->in_transaction);
+    check(store->writer.in_transaction);
     bind_key(store->statements[DELETE_ITEM], partition, sort);
     return sqlite_finish(store->statements[DELETE_ITEM], diags);
 }
@@ -326,7 +311,7 @@ bool
 table_store_get(struct table_store *store, struct bytes partition, struct bytes sort,
                 struct arena *arena, struct bytes *item, struct diag_list *diags)
 {
-    check(store->in_transaction);
+    check(store->writer.in_transaction);
     return table_file_get(store->statements[SELECT_ITEM], partition, sort, arena, item, diags);
 }
 
