@@ -1,14 +1,16 @@
 /*
  * What Paho does not do about the network: say why a broker is not there, and send at once.
  *
- * Paho only tells that an attempt failed. Whether the name, the way or the port is at fault is
- * found by trying it once more by hand, on the owner's thread. And it leaves Nagle's algorithm on,
- * with which the second of two messages waits for the first one's acknowledgement, up to 40 ms.
+ * Paho only tells that an attempt failed. Whether the name, the way, the port or a certificate is
+ * at fault is found by trying it once more by hand, on the owner's thread. And it leaves Nagle's
+ * algorithm on, with which the second of two messages waits for the first one's acknowledgement,
+ * up to 40 ms.
  */
 #define _GNU_SOURCE
 #include "drivers/mqtt.h"
 
 #include "drivers/mqtt_gate.h"
+#include "drivers/mqtt_stream.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -21,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PROBE_TIMEOUT_MS = 2000, FD_SEARCHED = 64 };
+enum { PROBE_TIMEOUT_MS = 2000, REFUSAL_TIMEOUT_MS = 500, FD_SEARCHED = 64 };
 
 static int
 finish_connect(int fd)
@@ -84,6 +86,29 @@ suspect_certificate(const struct mqtt_options *options, struct buf *out)
     buf_printf(out, "; it may want a client certificate (%scertificate)", options->option_prefix);
 }
 
+/* Paho does not say why a handshake failed: the name did not match, or the broker hung up, as under
+   TLS 1.3 it may when it misses a client certificate. */
+static void
+explain_handshake(const struct mqtt_options *options, struct buf *out)
+{
+    struct mqtt_stream *stream = NULL;
+    if (mqtt_stream_open(&stream, options, PROBE_TIMEOUT_MS, out)) {
+        struct pollfd readable = {.fd = mqtt_stream_fd(stream), .events = POLLIN};
+        char byte;
+        if (poll(&readable, 1, REFUSAL_TIMEOUT_MS) > 0) {
+            mqtt_stream_read(stream, &byte, sizeof byte, out);
+        }
+        mqtt_stream_close(stream);
+    }
+    bool is_refused = out->size == 0 || strstr(buf_string(out), "alert") != NULL;
+    if (out->size == 0) {
+        buf_append_string(out, "TLS: the broker closed the connection in the handshake");
+    }
+    if (is_refused && options->certificate == NULL) {
+        suspect_certificate(options, out);
+    }
+}
+
 static bool
 explain_gate(const struct mqtt_options *options, struct buf *out)
 {
@@ -107,8 +132,7 @@ explain(const struct mqtt_options *options, unsigned code, const char *text, con
     } else if (mqtt_explain_unreachable(&options->address, out)) {
         return;
     } else if (options->address.is_tls && strstr(text, "TCP/TLS") != NULL) {
-        buf_printf(out, "TLS: the broker's certificate is not for host '%.*s'",
-                   BYTES_ARG(options->address.host));
+        explain_handshake(options, out);
     } else if (strstr(text, "timeout") != NULL) {
         buf_printf(out, "no answer within %d s", MQTT_CONNECT_TIMEOUT_S);
     } else {

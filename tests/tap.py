@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+# Ends a test that hangs, with the stacks of its threads; PYTEST_TIMEOUT sets another.
+HANGS_S = 300
+
 
 class Tap:
     """Collects one line a test: a failure of set-up or tear-down fails the test, too."""
@@ -47,7 +50,7 @@ def main():
     os.dup2(2, 1)  # pytest and the processes that tests start talk to stderr
     root = str(pathlib.Path(__file__).resolve().parents[1])
     arguments = ['-p', 'no:cacheprovider', '-q', '-rA' if os.environ.get('VERBOSE') else '-rf',
-                 f'--rootdir={root}', *sys.argv[1:]]
+                 f'--rootdir={root}', '-o', f'timeout={HANGS_S}', *sys.argv[1:]]
     return pytest.main(arguments, plugins=[Tap(out)])
 
 

@@ -1,5 +1,6 @@
 """The last line of tests/run must be able to say "failed"."""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -55,3 +56,16 @@ def test_nothing_run_fails(tmp_path):
 
 def test_a_build_that_failed_fails(tmp_path):
     assert summary(tmp_path, entry('1..1\nok 1 - a\n'), broken=1) == ('1 passed, 1 failed', 1)
+
+
+def test_a_python_test_that_hangs_fails_and_the_next_one_runs(tmp_path):
+    hangs = tmp_path / 'test_hangs.py'
+    hangs.write_text('import time\n\n\ndef test_hangs():\n    time.sleep(60)\n\n\n'
+                     'def test_next():\n    pass\n')
+    done = subprocess.run([sys.executable, str(TESTS / 'tap.py'), str(hangs)], timeout=50,
+                          env={**os.environ, 'PYTEST_TIMEOUT': '1'}, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    assert 'Timeout >1.0s' in done.stderr
+    verdicts = [line.partition(' - ')[0] for line in done.stdout.splitlines()]
+    assert verdicts == ['not ok 1', 'ok 2', '1..2']

@@ -1,6 +1,12 @@
 """TLS to the broker: a CA of our own, host names, client certificates, passwords."""
+import contextlib
+import itertools
 import pathlib
+import socket
+import ssl
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -89,6 +95,46 @@ def test_mutual_tls(tmp_path, keys):
             assert "u'gateway'" in (broker.folder / 'log').read_text()
         with tls_ingest(tmp_path, broker, broker_ca=keys / 'ca.pem') as ingest:
             ingest.wait_log('it may want a client certificate (broker_certificate)')
+
+
+@contextlib.contextmanager
+def hasty_server(keys):
+    """A port that resets every other handshake, and wants a client certificate in the rest."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys / 'local.pem', keys / 'local.key')
+    context.load_verify_locations(keys / 'ca.pem')
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def serve(listener):
+        for turn in itertools.count():
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                peer.settimeout(5)
+                if turn % 2 == 0:
+                    peer.recv(100)
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+                else:
+                    context.wrap_socket(peer, server_side=True).recv(100)
+
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        thread = threading.Thread(target=serve, args=[listener], daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
+
+
+def test_a_reset_in_the_handshake_is_not_taken_for_a_wrong_name(tmp_path, keys):
+    with hasty_server(keys) as port:
+        with Ingest(tmp_path, port, ['a'], {'broker_ca': keys / 'ca.pem', 'sync': 'interval'},
+                    scheme='mqtts', host='localhost') as ingest:
+            ingest.wait_log('it may want a client certificate (broker_certificate)')
+            assert 'is not for host' not in ingest.log()
 
 
 def test_a_new_certificate_is_read_at_the_next_connection(tmp_path, keys):

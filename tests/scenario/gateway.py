@@ -249,9 +249,10 @@ class Subscription:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
-        self.reader.join()
+        # Not SIGTERM: mosquitto_sub takes locks in its handler and may hang in it.
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+        self.reader.join(PATIENCE_S)
         self.process.stdout.close()
 
 

@@ -41,7 +41,7 @@ class Keeper:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
+        self.process.kill()
         self.process.wait()
         self.out.close()
 
