@@ -4,7 +4,7 @@
  * Path. http_client_send() prepares the handle and performs; libcurl calls back on the same thread:
  *   open_socket  before each connection: the address check
  *   on_header    each header line: counts bytes, notices the end of the final header block
- *   on_body      keeps the first 64 KiB, then ends the transfer
+ *   on_body      keeps the first MiB, then ends the transfer
  *   on_progress  about once a second and on each move: stalls, and the time after the answer
  * A transfer that a callback ends after the final headers is an answer, not an error.
  *
@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 enum {
-    BODY_MAX_BYTES = 64 * 1024,
+    BODY_MAX_BYTES = 1024 * 1024, /* an answer may have a line a record */
     HEADER_MAX_BYTES = 64 * 1024,
     AFTER_ANSWER_US = 2 * 1000 * 1000,
     STALL_US = 5 * 1000 * 1000,

@@ -11,7 +11,7 @@
  *     `localhost` in the URL was written by the owner and is taken as it is. The check is on the
  *     address that is connected to, so a second DNS answer cannot slip in between. With a proxy
  *     the proxy resolves names and this check does not apply.
- *   - Once a final status line and its headers are here, that is the answer: at most 64 KiB of the
+ *   - Once a final status line and its headers are here, that is the answer: at most 1 MiB of the
  *     body and 2 s are spent on what follows. Headers above 64 KiB, or fewer than 50 bytes in 5 s
  *     in either direction (other than waiting for the answer to begin), end the request.
  */
@@ -52,7 +52,7 @@ struct http_request {
 struct http_reply {
     int status;             /* 200 to 599 */
     int64_t retry_after_ms; /* of Retry-After, in either form; 0: none */
-    struct bytes body;      /* its first 64 KiB; valid until the client's next call */
+    struct bytes body;      /* its first MiB; valid until the client's next call */
 };
 
 /*

@@ -16,7 +16,9 @@
  *   Headgate-Id:     stream:position:output, when the request holds one record
  *
  * Verdicts.
- *   2xx                            DONE
+ *   207                            each record as its own status in the body says (http_items.h);
+ *                                  RETRY for all when the body does not say that
+ *   other 2xx                      DONE
  *   408 425 429 5xx, no answer     RETRY, after Retry-After where the answer has it
  *   3xx 401 407                    RETRY: about the configuration, not about the records; nothing
  *                                  is given up while the owner mends it
@@ -36,6 +38,7 @@
 #include "base/wire.h"
 #include "curl.h"
 #include "gzip.h"
+#include "http_items.h"
 #include "http_params.h"
 
 #include <inttypes.h>
@@ -49,7 +52,7 @@ enum { METHOD_POST, METHOD_PUT, METHOD_PATCH };
 
 enum retry { RETRY_PATIENT, RETRY_AWS };
 
-enum { REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
+enum { MULTI_STATUS = 207, REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
 
 struct http_options {
     char *url;
@@ -319,13 +322,13 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
 
 /* ---- verdicts ---- */
 
-enum judgement { JUDGED_DONE, JUDGED_RETRY, JUDGED_RECORDS };
+enum judgement { JUDGED_DONE, JUDGED_RETRY, JUDGED_RECORDS, JUDGED_EACH };
 
 static enum judgement
 judge(const struct http_options *options, int status)
 {
     if (status >= 200 && status < 300) {
-        return JUDGED_DONE;
+        return status == MULTI_STATUS ? JUDGED_EACH : JUDGED_DONE;
     }
     if (options->retry == RETRY_AWS) {
         return status == 429 || status >= 500 ? JUDGED_RETRY : JUDGED_RECORDS;
@@ -335,11 +338,11 @@ judge(const struct http_options *options, int status)
     return configuration || passing ? JUDGED_RETRY : JUDGED_RECORDS;
 }
 
-/* "HTTP 400: first bytes of the answer", on one line. */
+/* The first bytes of what the other side said, on one line. */
 static struct bytes
-describe_reply(const struct http_reply *reply, struct arena *arena)
+quote(struct bytes said, struct arena *arena)
 {
-    struct bytes start = bytes_trim(bytes_slice(reply->body, 0, REASON_BODY_BYTES));
+    struct bytes start = bytes_trim(bytes_slice(said, 0, REASON_BODY_BYTES));
     for (int cut = 0; cut < 3 && !bytes_is_utf8(start); cut++) { /* through a character */
         start = bytes_slice(start, 0, start.size - 1);
     }
@@ -349,9 +352,23 @@ describe_reply(const struct http_reply *reply, struct arena *arena)
         char c = start.data[i];
         text[i] = (unsigned char)c < ' ' || c == 0x7f ? ' ' : c;
     }
-    return arena_printf(arena, "HTTP %d%s%s%.*s", reply->status,
-                        reply->status < 400 ? ", a redirect, which is not followed" : "",
-                        size > 0 ? ": " : "", (int)size, text);
+    return bytes_of(text, size);
+}
+
+/* "HTTP 400: first bytes of the answer". */
+static struct bytes
+describe(int status, struct bytes said, struct arena *arena)
+{
+    struct bytes words = quote(said, arena);
+    return arena_printf(arena, "HTTP %d%s%s%.*s", status,
+                        status < 400 ? ", a redirect, which is not followed" : "",
+                        words.size > 0 ? ": " : "", BYTES_ARG(words));
+}
+
+static struct bytes
+describe_reply(const struct http_reply *reply, struct arena *arena)
+{
+    return describe(reply->status, reply->body, arena);
 }
 
 static void
@@ -376,6 +393,46 @@ time_left_ms(const struct http_sink *sink, const struct batch *batch)
     return left_ms < sink->options->timeout_ms ? left_ms : sink->options->timeout_ms;
 }
 
+static struct outcome
+judge_item(const struct http_options *options, const struct http_item *item,
+           const struct http_reply *reply, struct arena *arena)
+{
+    enum judgement judgement = judge(options, item->status);
+    if (judgement == JUDGED_DONE) {
+        return (struct outcome){.verdict = VERDICT_DONE};
+    }
+    bool is_retry = judgement != JUDGED_RECORDS; /* a 207 inside of a 207 says nothing */
+    return (struct outcome){.verdict = is_retry ? VERDICT_RETRY : VERDICT_REJECT,
+                            .retry_after_ms = is_retry ? reply->retry_after_ms : 0,
+                            .reason = describe(item->status, item->message, arena)};
+}
+
+/* What the answer 207 says of each of [from, to); true when none of them has to wait. */
+static bool
+take_items(struct http_sink *sink, struct batch *batch, size_t from, size_t to,
+           const struct http_reply *reply, struct outcome *retry)
+{
+    const struct http_item *items;
+    struct bytes reason;
+    if (!http_items_read(reply->body, to - from, batch->arena, &items, &reason)) {
+        retry->reason = arena_printf(batch->arena,
+                                     "HTTP 207, but %.*s; it must say what became of each record: "
+                                     "[{\"status\":201},...]", BYTES_ARG(reason));
+        return false;
+    }
+    bool go_on = true;
+    for (size_t i = from; i < to; i++) {
+        batch->outcomes[i] = judge_item(sink->options, &items[i - from], reply, batch->arena);
+        if (batch->outcomes[i].verdict == VERDICT_DONE) {
+            atomic_fetch_add(&sink->sent, 1);
+        } else if (batch->outcomes[i].verdict == VERDICT_RETRY && go_on) {
+            go_on = false;
+            *retry = batch->outcomes[i];
+        }
+    }
+    return go_on;
+}
+
 /* Sends [from, to) in one request; true when the rest may be sent, `*split` when halves should. */
 static bool
 deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t to, bool *split)
@@ -394,6 +451,8 @@ deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t t
         set_outcomes(batch, from, to, (struct outcome){.verdict = VERDICT_DONE});
         atomic_fetch_add(&sink->sent, to - from);
         go_on = true;
+    } else if (judge(sink->options, reply.status) == JUDGED_EACH) {
+        go_on = take_items(sink, batch, from, to, &reply, &retry);
     } else if (judge(sink->options, reply.status) == JUDGED_RETRY) {
         retry.retry_after_ms = reply.retry_after_ms;
         retry.reason = describe_reply(&reply, batch->arena);

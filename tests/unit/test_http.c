@@ -287,6 +287,52 @@ nothing_is_sent_behind_a_retry(void **state)
 }
 
 static bool
+answer_items(struct stub *stub, const struct stub_request *request)
+{
+    const char *body = stub_context(stub);
+    return stub_reply(stub, request->number == 0 ? 207 : 200, "Retry-After: 3\r\n", body);
+}
+
+static void
+a_batch_taken_in_part_is_judged_record_by_record(void **state)
+{
+    struct pair pair;
+    char body[] = "[{\"status\":201},{\"status\":422,\"message\":\"no\\nunit\"},{\"status\":503},"
+                  "{\"status\":200},{\"status\":207},{\"status\":404,\"error\":7}]";
+    pair_open(&pair, answer_items, body, (const char *[]){"timeout", "5s", NULL});
+    rig_write_strings(&pair.rig, (const char *[]){"1", "2", "3", "4", "5", "6"}, 6, 5000);
+    static const enum verdict verdicts[] = {VERDICT_DONE, VERDICT_REJECT, VERDICT_RETRY,
+                                            VERDICT_DONE, VERDICT_RETRY, VERDICT_REJECT};
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(pair.rig.outcomes[i].verdict, verdicts[i]);
+    }
+    assert_bytes(pair.rig.outcomes[1].reason, "HTTP 422: no unit");
+    assert_bytes(pair.rig.outcomes[2].reason, "HTTP 503");
+    assert_bytes(pair.rig.outcomes[5].reason, "HTTP 404");
+    assert_int_equal(pair.rig.outcomes[2].retry_after_ms, 3000);
+    assert_int_equal(stub_count(pair.stub), 1);
+    pair_close(&pair);
+}
+
+static void
+an_answer_207_without_verdicts_keeps_the_records(void **state)
+{
+    static char bodies[][64] = {"", "thanks", "{\"status\":200}", "[]", "[{\"status\":200}]",
+                                "[{\"status\":200},{\"status\":99}]", "[{\"status\":200},200]",
+                                "[{\"status\":200},{\"status\":\"200\"}]",
+                                "[{\"status\":200},{\"status\":200},{\"status\":200}]"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct pair pair;
+        pair_open(&pair, answer_items, bodies[i], NULL);
+        rig_write_strings(&pair.rig, three, 2, 5000);
+        assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 2);
+        assert_contains(pair.rig.outcomes[1].reason, "HTTP 207, but ");
+        assert_contains(pair.rig.outcomes[1].reason, "[{\"status\":201},...]");
+        pair_close(&pair);
+    }
+}
+
+static bool
 answer_by_target(struct stub *stub, const struct stub_request *request)
 {
     const int *status = stub_context(stub);
@@ -752,6 +798,8 @@ main(void)
             cmocka_unit_test(one_refused_record_of_a_hundred_is_found),
             cmocka_unit_test(too_large_a_batch_is_halved),
             cmocka_unit_test(nothing_is_sent_behind_a_retry),
+            cmocka_unit_test(a_batch_taken_in_part_is_judged_record_by_record),
+            cmocka_unit_test(an_answer_207_without_verdicts_keeps_the_records),
             cmocka_unit_test(answers_about_the_request_keep_the_records),
             cmocka_unit_test(a_dripping_server_is_left),
             cmocka_unit_test(endless_answers_are_cut),
