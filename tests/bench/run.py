@@ -30,7 +30,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'scenario'))
-from gateway import Broker, Gateway, descendants, tool, wait_until  # noqa: E402
+from gateway import Broker, Gateway, descendants, pss_bytes, tool, wait_until  # noqa: E402
 
 TICK_S = 1 / os.sysconf('SC_CLK_TCK')
 
@@ -72,18 +72,6 @@ def cpu_per_million(messages, before, after):
     """The sum as cpu_s_per_million, and each role as cpu_ROLE."""
     each = {f'cpu_{role}': (after[role] - before.get(role, 0)) / messages * 1e6 for role in after}
     return {'cpu_s_per_million': sum(each.values()), **each}
-
-
-def pss_mb(pid):
-    """Proportional set size of a process tree in MB."""
-    total = 0
-    for member in descendants(pid):
-        try:
-            lines = pathlib.Path(f'/proc/{member}/smaps_rollup').read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
-    return total / 1024
 
 
 class Subscriber:
@@ -148,7 +136,7 @@ def start_measured(gateway):
     wait_until(connected, 'the gateway to be connected', every_s=0.005)
     cold_ms = (time.monotonic() - begin) * 1000
     time.sleep(1)  # nothing is awaited here: one second of idleness is what is measured
-    return {'cold_start_ms': cold_ms, 'idle_pss_mb': pss_mb(gateway.process.pid)}
+    return {'cold_start_ms': cold_ms, 'idle_pss_mb': pss_bytes(gateway.process.pid) / 2**20}
 
 
 def measure_filter(settings, folder):
@@ -163,7 +151,7 @@ def measure_filter(settings, folder):
         result |= rate_of(settings.messages, sent['start_us'], seen['last_us'])
         result |= cpu_per_million(settings.messages, cpu, cpu_s(pid))
         result['duplicates'] = seen['duplicates']
-        result['pss_mb'] = pss_mb(pid)
+        result['pss_mb'] = pss_bytes(pid) / 2**20
         subscriber = Subscriber(broker, 'out/#', settings.paced)
         publish(broker, settings.paced, settings.pace)
         seen = subscriber.result()
@@ -194,7 +182,7 @@ def measure_series(settings, folder):
         end_us = time.monotonic_ns() // 1000
         result |= rate_of(settings.messages, sent['start_us'], end_us)
         result |= cpu_per_million(settings.messages, cpu, cpu_s(pid))
-        result['pss_mb'] = pss_mb(pid)
+        result['pss_mb'] = pss_bytes(pid) / 2**20
         check_stored(gateway, settings.messages)
     return result
 

@@ -106,6 +106,18 @@ def descendants(pid):
     return found
 
 
+def pss_bytes(pid):
+    """Proportional set size of a process tree."""
+    total = 0
+    for member in descendants(pid):
+        try:
+            lines = pathlib.Path(f'/proc/{member}/smaps_rollup').read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+    return total * 1024
+
+
 def is_alive(pid):
     """Whether the process runs; a zombie does not."""
     try:
