@@ -264,9 +264,9 @@ open_log(struct backlog *backlog, const struct outbox_mark *mark, struct diag_li
     const struct journal_options options = {
             .os = backlog->os,
             .dir = backlog->dir,
-            .segment_bytes = BACKLOG_SEGMENT_BYTES,
+            .segment_bytes = backlog->segment_bytes,
             .record_max_bytes = LOG_RECORD_BYTES_MAX,
-            .sync = JOURNAL_SYNC_INTERVAL,
+            .sync = JOURNAL_SYNC_DEFERRED, /* a push waits for no medium; open cuts */
     };
     return journal_open(&backlog->journal, &options, diags) &&
            journal_cut(backlog->journal, mark->tail, diags);
@@ -274,9 +274,12 @@ open_log(struct backlog *backlog, const struct outbox_mark *mark, struct diag_li
 
 bool
 backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
-             size_t memory_max_bytes, const struct outbox_mark *mark, struct diag_list *diags)
+             const struct backlog_limits *limits, const struct outbox_mark *mark,
+             struct diag_list *diags)
 {
-    *backlog = (struct backlog){.os = os, .memory_max_bytes = memory_max_bytes};
+    *backlog = (struct backlog){.os = os, .memory_max_bytes = limits->memory_max_bytes};
+    backlog->segment_bytes =
+            limits->segment_bytes > 0 ? limits->segment_bytes : BACKLOG_SEGMENT_BYTES;
     backlog->dir = bytes_to_string(bytes_of_string(dir));
     if (!open_log(backlog, mark, diags)) {
         backlog_close(backlog);

@@ -46,6 +46,7 @@ struct backlog {
     const struct os *os;
     char *dir;
     size_t memory_max_bytes;
+    int64_t segment_bytes;
     uint64_t max_bytes;  /* in memory and on disk; 0: any */
     bool drops_oldest;   /* above `max_bytes` the oldest are given up; else backlog_is_full() */
     struct journal *journal;       /* the core's */
@@ -64,8 +65,13 @@ struct backlog {
     int64_t spill_again_us;       /* after a failed append: not before this time */
 };
 
+struct backlog_limits {
+    size_t memory_max_bytes;
+    int64_t segment_bytes; /* of the log; 0: 1 MiB */
+};
+
 bool backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
-                  size_t memory_max_bytes, const struct outbox_mark *mark,
+                  const struct backlog_limits *limits, const struct outbox_mark *mark,
                   struct diag_list *diags) MUST_CHECK;
 void backlog_close(struct backlog *backlog);
 

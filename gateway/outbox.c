@@ -98,8 +98,8 @@ outbox_open(struct outbox **out, const struct outbox_options *options, struct di
     check(options->limits.records_max > 0 && options->limits.timeout_ms > 0);
     struct outbox *outbox = outbox_new(options);
     char *dir = path_in(options->dir, "backlog");
-    bool is_open = backlog_open(&outbox->backlog, options->os, dir, options->queue_max_bytes,
-                                &options->mark, diags);
+    const struct backlog_limits limits = {options->queue_max_bytes, options->segment_bytes};
+    bool is_open = backlog_open(&outbox->backlog, options->os, dir, &limits, &options->mark, diags);
     free(dir);
     if (is_open) {
         outbox->stats.restored = options->mark.records;

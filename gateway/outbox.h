@@ -63,6 +63,7 @@ struct outbox_options {
     const struct driver_declaration *declaration;
     struct sink_limits limits;
     size_t queue_max_bytes; /* more than this waits on disk */
+    int64_t segment_bytes;  /* of the backlog log; 0: 1 MiB */
     uint64_t backlog_max_bytes; /* that may wait in memory and on disk; 0: any */
     bool drops_oldest;      /* above it; else outbox_is_full() */
     unsigned attempts_max;  /* a record that is refused so often is parked; 0: any */
@@ -118,9 +119,9 @@ void outbox_close(struct outbox *outbox, int64_t grace_ms);
 
 /*
  * Copies the record and its bytes, at most OUTBOX_RECORD_BYTES_MAX of them. Never fails, and waits
- * at most for a write into the page cache, or for the syncs with which the backlog log begins a
- * segment. While the backlog cannot be written either, records are kept in memory above the limit:
- * outbox_is_full() then asks the core to push no more.
+ * at most for a write into the page cache, or for a read of what it drops. While the backlog cannot be
+ * written either, records are kept in memory above the limit: outbox_is_full() then asks the core to
+ * push no more.
  */
 void outbox_push(struct outbox *outbox, const struct sink_record *record);
 

@@ -4,10 +4,10 @@
  * Nobody else includes this.
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
- * in push and cut, for writes of the backlog into the page cache, for the syncs with which the log
- * begins a new segment, and for reading what is dropped; never during any other read, a driver call
- * or a pause. Records of the batch
- * stay linked in the backlog's `front`, where the core may log them meanwhile.
+ * in push and cut, for writes of the backlog into the page cache, and for reading what is dropped;
+ * never during any other read, a driver call or a pause, nor during a sync, but where 64 segments
+ * of the backlog are full: then a push waits for it. Records of the batch stay linked in the
+ * backlog's `front`, where the core may log them meanwhile.
  */
 #ifndef HEADGATE_OUTBOX_STATE_H
 #define HEADGATE_OUTBOX_STATE_H

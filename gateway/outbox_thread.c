@@ -97,6 +97,26 @@ set_state(struct outbox *outbox, enum outbox_state state)
     pthread_mutex_unlock(&outbox->lock);
 }
 
+/*
+ * Under the lock, which is released meanwhile. While nothing is delivered the backlog grows: its full
+ * segments are brought to the medium here, so that the next cut has little to wait for.
+ */
+static void
+sync_full_segments(struct outbox *outbox)
+{
+    struct diag_list diags = {0};
+    if (!journal_is_behind(outbox->backlog.journal)) {
+        return;
+    }
+    pthread_mutex_unlock(&outbox->lock);
+    bool is_synced = journal_sync(outbox->backlog.journal, &diags);
+    pthread_mutex_lock(&outbox->lock);
+    if (!is_synced) {
+        outbox_note_error(outbox, diag_first_error(&diags)); /* the cut will tell, too */
+    }
+    diag_list_fini(&diags);
+}
+
 static void
 pause_in_state(struct outbox *outbox, enum outbox_state state, int64_t retry_after_ms)
 {
@@ -107,6 +127,7 @@ pause_in_state(struct outbox *outbox, enum outbox_state state, int64_t retry_aft
     outbox->stats.state = state;
     outbox->rest_until_us = until_us;
     while (is_resting(outbox) && sleep_until(outbox, until_us)) {
+        sync_full_segments(outbox);
     }
     pthread_mutex_unlock(&outbox->lock);
 }

@@ -13,6 +13,11 @@
  * reversed then: the old file keeps its size, which holds that knowledge, until the new one is
  * there.
  *
+ * With JOURNAL_SYNC_DEFERRED nothing of that is synced then. Full segments stay open in a list, and a
+ * sync takes them one by one, while appends go on:
+ *
+ *   full segments, oldest first -> the newest -> the directory
+ *
  * Invariants
  *   - Below `tail` are whole records, at and above it zeros up to `room`, or `is_dirty` says that
  *     a failed write left bytes there; they are cut off before the next append.
@@ -22,7 +27,8 @@
  *
  * Threads: append and sync may run side by side. `append_lock` guards the appender's state, which
  * a failed sync has to touch; `sync_lock` is held while a sync runs and while the descriptor
- * changes; `tail` and `is_failed` are atomic.
+ * changes; `tail` and `is_failed` are atomic. With DEFERRED `turn_lock` is held while a sync runs, and
+ * `sync_lock` only while the descriptor and the list of full segments change.
  */
 #define _GNU_SOURCE
 #include "journal_state.h"
@@ -33,6 +39,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+
+enum { FULL_SEGMENTS_MAX = 64 };
 
 /* ---- opening ---- */
 
@@ -125,7 +133,12 @@ journal_free(struct journal *journal)
     if (journal->lock_fd >= 0) {
         journal->os->close(journal->os, journal->lock_fd);
     }
+    for (size_t i = 0; i < journal->full_count; i++) {
+        journal->os->close(journal->os, journal->full[i].fd);
+    }
+    free(journal->full);
     pthread_mutex_destroy(&journal->append_lock);
+    pthread_mutex_destroy(&journal->turn_lock);
     pthread_mutex_destroy(&journal->sync_lock);
     buf_fini(&journal->bytes);
     free(journal->dir);
@@ -152,6 +165,7 @@ journal_open(struct journal **out, const struct journal_options *options, struct
     journal->lock_fd = -1;
     journal->fd = -1;
     check(pthread_mutex_init(&journal->append_lock, NULL) == 0);
+    check(pthread_mutex_init(&journal->turn_lock, NULL) == 0);
     check(pthread_mutex_init(&journal->sync_lock, NULL) == 0);
     if (!open_log(journal, options, diags)) {
         journal_free(journal);
@@ -186,10 +200,99 @@ journal_tail(const struct journal *journal)
 
 /* ---- writing ---- */
 
+void
+journal_drop_full(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    journal->os->close(journal->os, journal->full[0].fd);
+    journal->full_count--;
+    memmove(journal->full, journal->full + 1, journal->full_count * sizeof *journal->full);
+    pthread_mutex_unlock(&journal->sync_lock);
+}
+
+/* The descriptor of the oldest file that is behind below `target`, -1 when none is. */
+static int
+find_behind(struct journal *journal, uint64_t target, bool *is_full)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    *is_full = journal->full_count > 0 && journal->full[0].header.base < target;
+    bool is_newest = !*is_full && journal->fd >= 0 && journal->synced < target &&
+                     journal->header.base < target;
+    int fd = *is_full ? journal->full[0].fd : is_newest ? journal->fd : -1;
+    pthread_mutex_unlock(&journal->sync_lock);
+    return fd;
+}
+
+/* The newest file was synced, when all below `target` was in it; it may be full meanwhile. */
+static void
+note_newest_synced(struct journal *journal, int fd, uint64_t target)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    if (journal->fd == fd && journal->synced < target) {
+        journal->synced = target;
+    }
+    pthread_mutex_unlock(&journal->sync_lock);
+}
+
+static int
+sync_names(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    bool has_new_name = journal->has_new_name;
+    journal->has_new_name = false;
+    pthread_mutex_unlock(&journal->sync_lock);
+    int result = has_new_name ? journal->os->sync_dir(journal->os, journal->dir) : 0;
+    if (result < 0) {
+        pthread_mutex_lock(&journal->sync_lock);
+        journal->has_new_name = true;
+        pthread_mutex_unlock(&journal->sync_lock);
+    }
+    return result;
+}
+
+/* Holds up nobody who appends. */
+static int
+sync_deferred(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->turn_lock);
+    uint64_t target = atomic_load(&journal->tail);
+    int result = atomic_load(&journal->is_failed) ? -EIO : 0;
+    bool is_full, is_done = false;
+    while (result == 0 && !is_done) {
+        int fd = find_behind(journal, target, &is_full);
+        is_done = fd < 0 || !is_full; /* the newest is the last */
+        result = fd < 0 ? 0 : journal->os->sync(journal->os, fd);
+        if (result == 0 && is_full) {
+            journal_drop_full(journal);
+        } else if (result == 0 && fd >= 0) {
+            note_newest_synced(journal, fd, target);
+        }
+    }
+    if (result < 0) {
+        atomic_store(&journal->is_failed, true);
+    } else {
+        result = sync_names(journal);
+    }
+    pthread_mutex_unlock(&journal->turn_lock);
+    return result;
+}
+
+bool
+journal_is_behind(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    bool is_behind = journal->full_count > 0;
+    pthread_mutex_unlock(&journal->sync_lock);
+    return is_behind;
+}
+
 /* 0, or a negative errno; then the log has failed. */
 static int
 try_sync(struct journal *journal)
 {
+    if (journal->sync == JOURNAL_SYNC_DEFERRED) {
+        return sync_deferred(journal);
+    }
     pthread_mutex_lock(&journal->sync_lock);
     uint64_t tail = atomic_load(&journal->tail);
     int result = 0;
@@ -254,10 +357,11 @@ create_segment(struct journal *journal, const struct segment_header *header, uin
     if (result == 0) {
         result = os_pwrite_all(os, fd, bytes.data, bytes.size, 0);
     }
-    if (result == 0) {
+    bool is_deferred = journal->sync == JOURNAL_SYNC_DEFERRED;
+    if (result == 0 && !is_deferred) {
         result = os->sync(os, fd);
     }
-    if (result == 0) {
+    if (result == 0 && !is_deferred) {
         result = os->sync_dir(os, journal->dir);
     }
     buf_fini(&bytes);
@@ -273,7 +377,9 @@ create_segment(struct journal *journal, const struct segment_header *header, uin
 static bool
 seal_segment(struct journal *journal, struct diag_list *diags)
 {
-    if (journal->sync != JOURNAL_SYNC_NEVER && !sync_appended(journal, diags)) {
+    bool waits = journal->sync == JOURNAL_SYNC_DEFERRED ? journal->full_count >= FULL_SEGMENTS_MAX
+                                                        : journal->sync != JOURNAL_SYNC_NEVER;
+    if (waits && !sync_appended(journal, diags)) {
         return false;
     }
     if (journal->is_old) {
@@ -289,6 +395,31 @@ seal_segment(struct journal *journal, struct diag_list *diags)
     journal->room = tail;
     journal->is_dirty = false;
     return true;
+}
+
+/* Leaves the newest segment for the one that `fd` is. */
+static void
+enter_segment(struct journal *journal, int fd, const struct segment_header *header, uint64_t size)
+{
+    bool is_deferred = journal->sync == JOURNAL_SYNC_DEFERRED;
+    pthread_mutex_lock(&journal->sync_lock);
+    if (journal->fd >= 0 && is_deferred) {
+        journal->full = mem_grow(journal->full, journal->full_count, &journal->full_capacity,
+                                 sizeof *journal->full);
+        journal->full[journal->full_count++] =
+                (struct full_segment){journal->fd, journal->header, atomic_load(&journal->tail)};
+    } else if (journal->fd >= 0) {
+        journal->os->close(journal->os, journal->fd);
+    }
+    journal->fd = fd;
+    journal->header = *header;
+    journal->room = header->base + size;
+    journal->is_old = false;
+    journal->is_dirty = false;
+    journal->has_new_name = is_deferred;
+    atomic_store(&journal->tail, header->base + SEGMENT_HEADER_BYTES);
+    journal->synced = header->base + (is_deferred ? 0 : SEGMENT_HEADER_BYTES);
+    pthread_mutex_unlock(&journal->sync_lock);
 }
 
 /* Begins a segment that has room for a record of `bytes`. */
@@ -320,18 +451,7 @@ begin_segment(struct journal *journal, uint64_t bytes, int64_t time_us, struct d
         /* Gives space back; when it fails, readers see the end in the new header. */
         journal->os->truncate(journal->os, journal->fd, (int64_t)(tail - journal->header.base));
     }
-    pthread_mutex_lock(&journal->sync_lock);
-    if (journal->fd >= 0) {
-        journal->os->close(journal->os, journal->fd);
-    }
-    journal->fd = fd;
-    journal->header = header;
-    journal->room = header.base + size;
-    journal->is_old = false;
-    journal->is_dirty = false;
-    atomic_store(&journal->tail, header.base + SEGMENT_HEADER_BYTES);
-    journal->synced = header.base + SEGMENT_HEADER_BYTES;
-    pthread_mutex_unlock(&journal->sync_lock);
+    enter_segment(journal, fd, &header, size);
     return true;
 }
 
@@ -490,7 +610,8 @@ bool
 journal_cut(struct journal *journal, uint64_t tail, struct diag_list *diags)
 {
     pthread_mutex_lock(&journal->append_lock);
-    bool is_cut = cut(journal, tail, diags);
+    bool is_cut = (journal->full_count == 0 || sync_appended(journal, diags)) &&
+                  cut(journal, tail, diags);
     pthread_mutex_unlock(&journal->append_lock);
     return is_cut;
 }

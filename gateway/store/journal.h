@@ -39,14 +39,25 @@ struct record {
     struct bytes payload;
 };
 
-enum journal_sync { JOURNAL_SYNC_NEVER, JOURNAL_SYNC_INTERVAL, JOURNAL_SYNC_ALWAYS };
+enum journal_sync {
+    JOURNAL_SYNC_NEVER,
+    JOURNAL_SYNC_INTERVAL,
+    JOURNAL_SYNC_ALWAYS,
+    JOURNAL_SYNC_DEFERRED,
+};
 
 struct journal_options {
     const struct os *os;
     const char *dir;       /* created when missing */
     int64_t segment_bytes;    /* allocated at once; a record that does not fit begins the next */
     int64_t record_max_bytes; /* topic, props and payload; a larger one is DIAG_INVALID */
-    /* ALWAYS: journal_append() returns after the sync. NEVER: not even full segments are synced. */
+    /*
+     * ALWAYS: journal_append() returns after the sync. NEVER: not even full segments are synced.
+     * DEFERRED: full segments are synced by journal_sync() only, so that an append waits for the
+     * medium at most where very many are full. A power cut may take whole segments, and their
+     * positions are then given out again: for a log that is cut at a synced position when it is
+     * opened.
+     */
     enum journal_sync sync;
     /*
      * When to begin no further segment: the log takes `bytes_max` then (0: no limit; two segments
@@ -93,6 +104,9 @@ bool journal_append(struct journal *journal, struct record *record, struct diag_
  * warning in `diags`. Otherwise appends are refused until a later sync or append succeeds with it.
  */
 bool journal_sync(struct journal *journal, struct diag_list *diags) MUST_CHECK;
+
+/* With DEFERRED: a full segment waits for a sync. Any thread. */
+bool journal_is_behind(struct journal *journal);
 
 /*
  * Cuts the log off at `tail`, a position returned before; for backlogs ahead of a checkpoint.

@@ -10,6 +10,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Nothing more is appended to it, but it is not on the medium. */
+struct full_segment {
+    int fd;
+    struct segment_header header;
+    uint64_t tail;
+};
+
 struct journal {
     const struct os *os;
     char *dir;
@@ -42,9 +49,17 @@ struct journal {
     int64_t mend_again_us; /* after journal_mend() has failed: not before this time */
     int64_t mend_pause_us;
 
+    pthread_mutex_t turn_lock; /* with DEFERRED: of who syncs; between the two others */
     pthread_mutex_t sync_lock;
     uint64_t synced; /* below it all is on the medium; under sync_lock */
+    /* With DEFERRED, under sync_lock; only who has the turn removes and closes. Oldest first. */
+    struct full_segment *full;
+    size_t full_count, full_capacity;
+    bool has_new_name; /* of a segment, not on the medium */
 };
+
+/* With DEFERRED, with the turn: the oldest full segment is on the medium, or has another file. */
+void journal_drop_full(struct journal *journal);
 
 /* A warning of class DIAG_CORRUPT in the log's name; `format` takes `bytes` and `position`. */
 void journal_warn(const struct journal *journal, struct diag_list *diags, const char *format,

@@ -56,17 +56,20 @@ copy_bytes(const struct os *os, int from, int to, uint64_t size)
     return result;
 }
 
-/* The segment's new file, on the medium and under its name; a descriptor or a negative errno. */
+/*
+ * The new file of the segment that `old` is, on the medium and under its name; a descriptor or a
+ * negative errno.
+ */
 static int
-replace_file(struct journal *journal, uint64_t size)
+replace_file(const struct journal *journal, int old, uint64_t base, uint64_t size)
 {
     const struct os *os = journal->os;
     struct buf fresh = {0}, name = {0};
-    segment_path(&name, journal->dir, journal->header.base);
+    segment_path(&name, journal->dir, base);
     buf_append(&fresh, bytes_slice(buf_bytes(&name), 0, name.size - strlen(SEGMENT_SUFFIX)));
     buf_append_string(&fresh, SEGMENT_FRESH_SUFFIX);
     int fd = os->open(os, buf_string(&fresh), O_RDWR | O_CREAT | O_TRUNC, 0640);
-    int result = fd < 0 ? fd : copy_bytes(os, journal->fd, fd, size);
+    int result = fd < 0 ? fd : copy_bytes(os, old, fd, size);
     if (result == 0) {
         result = os->sync(os, fd);
     }
@@ -87,13 +90,14 @@ replace_file(struct journal *journal, uint64_t size)
 
 /* Whether all records are in the new file; what is missing is told. */
 static bool
-judge_copy(struct journal *journal, uint64_t tail, struct diag_list *diags)
+judge_copy(const struct journal *journal, int fd, const struct segment_header *header,
+           uint64_t tail, struct diag_list *diags)
 {
     struct survey survey;
     int os_error = 0;
-    uint64_t size = tail - journal->header.base;
-    bool is_read = segment_survey(journal->os, journal->fd, &journal->header, size, NULL, NULL,
-                                  &survey, &os_error);
+    uint64_t size = tail - header->base;
+    bool is_read =
+            segment_survey(journal->os, fd, header, size, NULL, NULL, &survey, &os_error);
     uint64_t lost = !is_read ? size : tail - survey.tail + survey.damaged_bytes;
     if (lost > 0) {
         diag_error(diags, DIAG_CORRUPT,
@@ -117,6 +121,43 @@ fail(struct journal *journal, int os_error, struct diag_list *diags)
     return false;
 }
 
+/* With DEFERRED: full segments that are not on the medium, one of which may be what failed. */
+static int
+mend_full(struct journal *journal, bool *is_whole, struct diag_list *diags)
+{
+    int result = 0;
+    while (result == 0 && journal->full_count > 0) {
+        const struct full_segment *full = &journal->full[0];
+        int fd = replace_file(journal, full->fd, full->header.base,
+                              full->tail - full->header.base);
+        result = fd < 0 ? fd : 0;
+        if (fd >= 0) {
+            *is_whole &= judge_copy(journal, fd, &full->header, full->tail, diags);
+            journal->os->close(journal->os, fd);
+            journal_drop_full(journal);
+        }
+    }
+    return result;
+}
+
+/* The newest; 0, or a negative errno. */
+static int
+mend_newest(struct journal *journal, uint64_t tail)
+{
+    pthread_mutex_lock(&journal->sync_lock);
+    int fd = replace_file(journal, journal->fd, journal->header.base, tail - journal->header.base);
+    if (fd >= 0) {
+        journal->os->close(journal->os, journal->fd);
+        journal->fd = fd;
+        journal->room = tail;
+        journal->is_dirty = false;
+        journal->synced = tail;
+        atomic_store(&journal->is_failed, false);
+    }
+    pthread_mutex_unlock(&journal->sync_lock);
+    return fd < 0 ? fd : 0;
+}
+
 bool
 journal_mend(struct journal *journal, struct diag_list *diags)
 {
@@ -129,24 +170,20 @@ journal_mend(struct journal *journal, struct diag_list *diags)
     }
     uint64_t tail = atomic_load(&journal->tail);
     uint64_t size = tail - journal->header.base;
-    pthread_mutex_lock(&journal->sync_lock);
-    int fd = replace_file(journal, size);
-    if (fd >= 0) {
-        journal->os->close(journal->os, journal->fd);
-        journal->fd = fd;
-        journal->room = tail;
-        journal->is_dirty = false;
-        journal->synced = tail;
-        atomic_store(&journal->is_failed, false);
+    bool is_whole = true;
+    pthread_mutex_lock(&journal->turn_lock);
+    int result = mend_full(journal, &is_whole, diags);
+    if (result == 0) {
+        result = mend_newest(journal, tail);
     }
-    pthread_mutex_unlock(&journal->sync_lock);
-    if (fd < 0) {
-        return fail(journal, -fd, diags);
+    pthread_mutex_unlock(&journal->turn_lock);
+    if (result < 0) {
+        return fail(journal, -result, diags);
     }
     journal->mend_pause_us = journal->mend_again_us = 0;
     journal_warn(journal, diags,
                  "a sync failed; %" PRIu64 " bytes before position %" PRIu64
                  " are written to another file",
                  size, tail);
-    return judge_copy(journal, tail, diags);
+    return judge_copy(journal, journal->fd, &journal->header, tail, diags) && is_whole;
 }

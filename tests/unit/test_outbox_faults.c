@@ -302,6 +302,96 @@ damage_in_the_backlog_is_counted(void **state)
     bench_free(bench);
 }
 
+/* The engine must not wait for the medium with each segment that is full. */
+static void
+a_push_waits_for_no_sync(void **state)
+{
+    struct bench *bench = bench_new(20);
+    bench->options.queue_max_bytes = 3000;
+    bench->options.segment_bytes = 4000;
+    bench->script.write_ms = 300; /* the sink's thread is away */
+    bench->script.is_stuck = true;
+    bench_open(bench);
+    WAIT_UNTIL(stats_of(bench).state == OUTBOX_READY);
+    push(bench, 0);
+    usleep(20000); /* it has begun */
+    uint64_t syncs = bench->fault.counts[FAULT_SYNC] + bench->fault.counts[FAULT_SYNC_DIR];
+    push_range(bench, 1, 1000);
+    assert_int_equal(bench->fault.counts[FAULT_SYNC] + bench->fault.counts[FAULT_SYNC_DIR], syncs);
+    assert_true(stats_of(bench).backlog_bytes > 20 * 4000);
+
+    struct outbox_mark mark = must_cut(bench); /* brings all of it to the medium */
+    outbox_close(bench->outbox, 0);
+    crash_disk_cut(bench->disk, CRASH_DROP);
+    bench->script.write_ms = 0;
+    bench->script.is_stuck = false;
+    bench->options.mark = mark;
+    bench_open(bench);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    assert_order(bench, 0, 1000);
+    assert_int_equal(stats_of(bench).lost, 0);
+    bench_free(bench);
+}
+
+/* After a failed sync the file is not believed: whichever segment it was, it is written anew. */
+static void
+a_full_segment_whose_sync_failed_is_written_anew(void **state)
+{
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        struct bench *bench = bench_new(22);
+        bench->options.queue_max_bytes = 1500;
+        bench->options.segment_bytes = 2000;
+        bench->options.retry_min_ms = 20000;
+        bench->options.retry_max_ms = 20000;
+        bench->script.open_failures = -1;
+        bench->script.open_class = DIAG_INVALID; /* its thread rests for good */
+        bench_open(bench);
+        WAIT_UNTIL(stats_of(bench).state == OUTBOX_FAILED);
+        push_range(bench, 0, 80);
+        fault_os_arm(&bench->fault, FAULT_SYNC, nth, EIO);
+        struct outbox_mark mark;
+        struct diag_list diags = {0};
+        bool is_cut = outbox_cut(bench->outbox, &mark, &diags);
+        bool fired = bench->fault.fired;
+        fault_os_disarm(&bench->fault);
+        mark = is_cut ? mark : must_cut(bench);
+        assert_int_equal(mark.records, 80);
+        outbox_close(bench->outbox, 0);
+        crash_disk_cut(bench->disk, CRASH_DROP);
+        bench->script.open_failures = 0;
+        bench->options.mark = mark;
+        bench_open(bench);
+        WAIT_UNTIL(outbox_is_drained(bench->outbox));
+        assert_int_equal(stats_of(bench).lost, 0);
+        assert_order(bench, 0, 80);
+        assert_true(fired || nth > 5);
+        diag_list_fini(&diags);
+        bench_free(bench);
+    }
+}
+
+/* In a pause the thread brings full segments to the medium, so that a cut finds little to do. */
+static void
+full_segments_are_synced_in_pauses(void **state)
+{
+    struct bench *bench = bench_new(21);
+    bench->options.queue_max_bytes = 3000;
+    bench->options.segment_bytes = 4000;
+    bench->options.retry_min_ms = 20000;
+    bench->options.retry_max_ms = 20000;
+    bench->script.is_stuck = true;
+    bench_open(bench);
+    push(bench, 0);
+    WAIT_UNTIL(writes_of(bench) > 0);
+    push_range(bench, 1, 400);
+    WAIT_UNTIL(bench->fault.counts[FAULT_SYNC] >= 10);
+    usleep(300000); /* a pause looks about four times a second */
+    uint64_t syncs = bench->fault.counts[FAULT_SYNC];
+    must_cut(bench);
+    assert_true(bench->fault.counts[FAULT_SYNC] - syncs <= 1);
+    bench_free(bench);
+}
+
 /* ---- crashes: a little engine around the outbox ---- */
 
 static enum verdict
@@ -375,6 +465,7 @@ no_crash_loses_a_record(void **state)
             struct bench *bench = bench_new(seed);
             bench->script.judge = moody;
             bench->options.queue_max_bytes = seed % 2 == 0 ? 1500 : 1 << 20;
+            bench->options.segment_bytes = stop % 2 == 0 ? 0 : 700; /* many, or one */
             bench->options.retry_max_ms = 1;
             for (int round = 0; round < 3; round++) {
                 crash_disk_stop_after(bench->disk, round == 0   ? stop
@@ -398,6 +489,7 @@ no_failing_call_loses_a_record(void **state)
             struct bench *bench = bench_new(nth);
             bench->script.judge = moody;
             bench->options.queue_max_bytes = nth % 2 == 0 ? 1500 : 1 << 20;
+            bench->options.segment_bytes = nth % 4 < 2 ? 0 : 700;
             bench->options.retry_max_ms = 1;
             fault_os_arm(&bench->fault, call, nth, nth % 3 == 0 ? EIO : ENOSPC);
             engine_run(bench, END);
@@ -424,6 +516,7 @@ no_failing_call_breaks_dropping(void **state)
             bench->script.judge = moody;
             bench->options.queue_max_bytes = 1500;
             bench->options.backlog_max_bytes = 12000;
+            bench->options.segment_bytes = nth % 2 == 0 ? 0 : 2000;
             bench->options.drops_oldest = true;
             bench->options.retry_max_ms = 1;
             bench_open(bench);
@@ -466,6 +559,9 @@ main(void)
             cmocka_unit_test(a_disk_that_fills_in_between_keeps_the_order),
             cmocka_unit_test(a_cut_holds_what_the_disk_refused_before),
             cmocka_unit_test(damage_in_the_backlog_is_counted),
+            cmocka_unit_test(a_push_waits_for_no_sync),
+            cmocka_unit_test(a_full_segment_whose_sync_failed_is_written_anew),
+            cmocka_unit_test(full_segments_are_synced_in_pauses),
             cmocka_unit_test(no_crash_loses_a_record),
             cmocka_unit_test(no_failing_call_loses_a_record),
             cmocka_unit_test(no_failing_call_breaks_dropping),
