@@ -25,6 +25,18 @@ def test_a_small_measurement_is_complete():
     assert result['median']['series']['idle_pss_mb'] > 1
 
 
+def test_a_small_backlog_survives_its_measurement():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tests/bench/backlog.py'), '--records', '3000', '--pace', '500',
+         '--seconds', '1', '--json'],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert 0 < result['restart']['ready_ms'] <= result['restart']['status_ms']
+    assert result['restart']['pss_mb'] > 1 and result['drain']['rate'] > 0
+    assert 0 < result['drain']['p50_us'] <= result['drain']['p99_us']
+
+
 def bench(*arguments):
     return subprocess.run([binary(), 'bench', *map(str, arguments)], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=300, check=False)

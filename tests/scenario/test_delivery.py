@@ -160,6 +160,22 @@ def test_only_the_record_that_is_bad_is_given_up(broker, tmp_path):
         assert 'given up after 4 attempts: HTTP 500' in gateway.output()
 
 
+def test_of_a_batch_only_the_bad_record_is_a_dead_letter(broker, tmp_path):
+    def answer(number, body):
+        return 400 if b'{"n":77}' in body else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url).replace("'0ms'", "'1s'"))
+        gateway.start()
+        publish(broker, 0, 100)
+        sink = delivered(gateway, 99)
+        assert (sink['rejected'], sink['parked']) == (1, 0)
+        (letter,) = letters(gateway)
+        assert letter['payload'] == '{"n":77}' and letter['errorMessage'].startswith('HTTP 400')
+        taken = [row['n'] for _, _, body in upstream.requests for row in json.loads(body)
+                 if b'{"n":77}' not in body]
+        assert taken == [n for n in range(100) if n != 77]
+
+
 # ---- too much ----
 
 def test_a_full_backlog_holds_up_the_rules_and_loses_nothing(broker, tmp_path):
