@@ -434,6 +434,7 @@ drop_from_front(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped
         } else if (!waiting->is_doomed) {
             waiting->is_doomed = true;
             backlog->doomed_bytes += waiting->size;
+            backlog->doomed_count++;
         }
     }
 }
@@ -568,6 +569,7 @@ backlog_remove(struct backlog *backlog, struct waiting *waiting)
         backlog->unlogged = waiting->next;
     }
     backlog->doomed_bytes -= waiting->is_doomed ? waiting->size : 0;
+    backlog->doomed_count -= waiting->is_doomed;
     list_remove(&backlog->front, waiting);
     waiting_free(waiting);
 }

@@ -62,6 +62,7 @@ struct backlog {
     uint64_t next_index;          /* of the log's next record */
     uint64_t lost;                /* records of the log that could not be read back */
     uint64_t doomed_bytes;        /* of records in `front` that are given up */
+    size_t doomed_count;          /* how many they are */
     int64_t spill_again_us;       /* after a failed append: not before this time */
 };
 

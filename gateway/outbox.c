@@ -205,6 +205,15 @@ outbox_count_dropped(void *context, const struct sink_record *record)
     outbox_forget_retrying(outbox, record);
 }
 
+void
+outbox_count_given_up(void *context, const struct sink_record *record)
+{
+    struct outbox *outbox = context;
+    outbox->stats.given_up++;
+    tally_of(&outbox->tallies, record->rule)->dropped++;
+    outbox_forget_retrying(outbox, record);
+}
+
 /* Under the lock: keeps below the bound. A little more is given up, so that reads come in rows. */
 static bool
 drop_oldest(struct outbox *outbox, struct diag_list *diags)

@@ -173,8 +173,8 @@ bool outbox_drop_dead(struct outbox *outbox, uint64_t from, uint64_t to, uint64_
                       struct diag_list *diags) MUST_CHECK;
 
 /*
- * Gives up what waits now, but for what is being written; `*count` becomes how many records that
- * were. Any thread. False: what is on disk could not be read in order to be counted.
+ * Gives up what waits now; `*count` becomes how many records that are. What is being written may still
+ * be delivered. Any thread. False: what is on disk could not be read in order to be counted.
  */
 bool outbox_drop_waiting(struct outbox *outbox, uint64_t *count, struct diag_list *diags)
         MUST_CHECK;

@@ -123,15 +123,6 @@ outbox_drop_dead(struct outbox *outbox, uint64_t from, uint64_t to, uint64_t *co
     return is_dropped;
 }
 
-static void
-count_given_up(void *context, const struct sink_record *record)
-{
-    struct outbox *outbox = context;
-    outbox_count_dropped(outbox, record);
-    outbox->stats.dropped--;
-    outbox->stats.given_up++;
-}
-
 bool
 outbox_drop_waiting(struct outbox *outbox, uint64_t *count, struct diag_list *diags)
 {
@@ -141,12 +132,14 @@ outbox_drop_waiting(struct outbox *outbox, uint64_t *count, struct diag_list *di
     bool is_read = true;
     while (is_read && bytes > 0) { /* in steps, so that the core can push in between */
         bytes = bytes < DROP_STEP_BYTES ? 0 : bytes - DROP_STEP_BYTES;
-        is_read = backlog_drop_oldest(&outbox->backlog, bytes, count_given_up, outbox, diags);
+        is_read = backlog_drop_oldest(&outbox->backlog, bytes, outbox_count_given_up, outbox,
+                                      diags);
+        outbox->doomed_by_hand = outbox->backlog.doomed_count;
         pthread_cond_signal(&outbox->changed);
         pthread_mutex_unlock(&outbox->lock);
         pthread_mutex_lock(&outbox->lock);
     }
-    *count = outbox->stats.given_up - before;
+    *count = outbox->stats.given_up - before + outbox->backlog.doomed_count;
     pthread_mutex_unlock(&outbox->lock);
     return is_read;
 }

@@ -63,6 +63,7 @@ struct outbox {
     struct backlog backlog;
     struct outbox_stats stats; /* its counters and sentence; the rest is computed */
     struct tallies tallies;
+    size_t doomed_by_hand; /* of the records that are given up while the thread has them */
     struct map retrying; /* dead letters on their way: position -> struct retrying */
 };
 
@@ -71,8 +72,9 @@ int64_t outbox_now_us(const struct outbox *outbox);
 /* Under the lock: the sentence that statistics show. */
 void outbox_note_error(struct outbox *outbox, struct bytes sentence);
 
-/* Under the lock: a record was given up. Of a `struct outbox`. */
+/* Under the lock: a record was dropped because of the bound, or given up. Of a `struct outbox`. */
 void outbox_count_dropped(void *context, const struct sink_record *record);
+void outbox_count_given_up(void *context, const struct sink_record *record);
 
 /* ---- outbox_dead.c ---- */
 

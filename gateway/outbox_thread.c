@@ -449,10 +449,14 @@ drop_settled(struct outbox *outbox)
             outbox->batch[kept++] = waiting;
             continue;
         }
+        bool is_by_hand = waiting->is_doomed && outbox->doomed_by_hand > 0;
+        outbox->doomed_by_hand -= is_by_hand;
         if (waiting->is_settled) {
             count_settled(outbox, waiting);
             outbox_forget_retrying(outbox, &waiting->record);
             settled++;
+        } else if (is_by_hand) {
+            outbox_count_given_up(outbox, &waiting->record);
         } else {
             outbox_count_dropped(outbox, &waiting->record);
         }

@@ -156,6 +156,7 @@ add_actions(cJSON *item, const struct gateway *gateway, const struct ruleset_rul
             add_count(action, "success", tally.delivered);
             add_count(action, "failure", tally.rejected);
             add_count(action, "dropped", tally.dropped);
+            add_count(action, "resubmitted", tally.resubmitted);
             cJSON_AddItemToArray(actions, action);
         }
     }
