@@ -218,7 +218,7 @@ static void
 obey(struct redelivery *redelivery, const struct message_mark *mark)
 {
     bool is_ours = mark->origin == redelivery->origin;
-    if (mark->is_session || !is_ours) {
+    if (is_ours && mark->is_session) {
         forget(redelivery);
     }
     redelivery->chain = is_ours ? mark->packet : 0;

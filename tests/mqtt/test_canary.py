@@ -1,9 +1,10 @@
 """A session or a network that stalls without a word: the canary notices."""
 import socket
+import subprocess
 import threading
 import time
 
-from world import Broker, Ingest, OddBroker
+from world import Broker, Ingest, OddBroker, wait_until
 
 
 def test_a_session_that_stopped_delivering_is_renewed(tmp_path):
@@ -28,6 +29,29 @@ def test_a_canary_behind_a_long_queue_is_waited_for(tmp_path):
                 broker.connections[0].publish('a', b'x', packet_id=number)
                 time.sleep(0.1)
             assert ingest.stats()['canaries_lost'] == 0 and len(broker.connections) == 1
+
+
+def test_qos_1_goes_on_after_a_flood_of_qos_0(tmp_path):
+    """Debian's mosquitto with its default limits may then deliver no QoS 1 any more to us."""
+    with Broker(tmp_path, 'max_queued_messages 1000\nmax_inflight_messages 20\n') as broker:
+        with Ingest(tmp_path, broker.port, ['flood', 'n', 'probe'], {'broker_canary': '1s'}) as ingest:
+            ingest.wait_ready()
+            for turn in range(3):
+                subprocess.run(
+                    ['mosquitto_pub', '-h', '127.0.0.1', '-p', str(broker.port), '-q', '0', '-t',
+                     'flood', '-l'], input=b'%0100d\n' % turn * 60000, timeout=60, check=True)
+                # while its queue is full the broker drops what comes; then the canary has 20 s
+                end = time.monotonic() + 25
+                probe = turn * 1000
+                while not any(int(r.payload) > turn * 1000 for r in ingest.of_topic('probe')):
+                    assert time.monotonic() < end, 'nothing of QoS 1 comes any more'
+                    probe += 1
+                    broker.publish('probe', str(probe))
+                    time.sleep(0.5)
+                lines = b''.join(b'%d\n' % number for number in range(turn * 20, turn * 20 + 20))
+                broker.publish('n', lines, lines=True)
+                wait_until(lambda: {int(r.payload) for r in ingest.of_topic('n')}
+                           >= set(range(turn * 20 + 20)), 'every number', 20)
 
 
 class Relay:

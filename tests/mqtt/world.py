@@ -225,6 +225,9 @@ class Ingest(Harness):
                    f'{count} records, there are {len(self.records)}', timeout_s)
         return self.records
 
+    def of_topic(self, topic):
+        return [record for record in self.records if record.topic == topic.encode()]
+
     def numbers(self):
         return [int(record.payload) for record in self.records]
 

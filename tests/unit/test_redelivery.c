@@ -145,6 +145,22 @@ another_session_knows_nothing(void **state)
 }
 
 static void
+the_journal_tells_where_a_session_begins(void **state)
+{
+    struct rig rig = rig_new();
+    receive_first(&rig, 9);
+    redelivery_connected(rig.window, false);
+    assert_true(receive(&rig, 1, false, 101));
+    assert_true(receive(&rig, 10, false, 110));
+    restart(&rig, ORIGIN, 0);
+    redelivery_set_ready(rig.window);
+    redelivery_connected(rig.window, true);
+    assert_false(receive(&rig, 1, true, 101));
+    assert_true(receive(&rig, 4, true, 4));
+    rig_fini(&rig);
+}
+
+static void
 the_journal_tells_a_new_process(void **state)
 {
     struct rig rig = rig_new();
@@ -299,6 +315,21 @@ a_broker_that_went_back_gives_new_messages_old_ids(void **state)
     rig_fini(&rig);
 }
 
+/* The same, and what it gives an old packet id has the content of what had it before. */
+static void
+without_the_dup_flag_a_message_is_new(void **state)
+{
+    struct rig rig = rig_new();
+    receive_first(&rig, 20);
+    redelivery_connected(rig.window, true);
+    assert_true(receive(&rig, 6, false, 6));
+    assert_true(receive(&rig, 16, false, 160)); /* 7 to 15 have expired at the broker */
+    redelivery_connected(rig.window, true);
+    assert_true(receive(&rig, 8, true, 8)); /* or not all of them */
+    assert_true(receive(&rig, 20, true, 20));
+    rig_fini(&rig);
+}
+
 static void
 contents_differ_by_topic_props_payload_and_retain_flag(void **state)
 {
@@ -340,6 +371,7 @@ main(void)
             cmocka_unit_test(what_comes_again_after_a_reconnect_is_known),
             cmocka_unit_test(only_all_marks_together_count),
             cmocka_unit_test(another_session_knows_nothing),
+            cmocka_unit_test(the_journal_tells_where_a_session_begins),
             cmocka_unit_test(the_journal_tells_a_new_process),
             cmocka_unit_test(behind_records_that_cannot_be_read_a_mark_is_needed),
             cmocka_unit_test(packet_ids_begin_again_after_the_last),
@@ -349,6 +381,7 @@ main(void)
             cmocka_unit_test(a_burst_is_no_proof),
             cmocka_unit_test(a_steady_row_is_a_proof),
             cmocka_unit_test(a_broker_that_went_back_gives_new_messages_old_ids),
+            cmocka_unit_test(without_the_dup_flag_a_message_is_new),
             cmocka_unit_test(contents_differ_by_topic_props_payload_and_retain_flag),
             cmocka_unit_test(a_mark_is_read_as_it_was_written),
     };
