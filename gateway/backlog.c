@@ -286,6 +286,7 @@ backlog_open(struct backlog *backlog, const struct os *os, const char *dir,
         return false;
     }
     backlog->next_index = mark->records;
+    backlog->restored_tail = mark->records > 0 ? mark->tail : 0;
     if (mark->records > 0) {
         backlog->is_spilled = true;
         backlog->disk_head = mark->head;
@@ -386,6 +387,12 @@ backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_li
 }
 
 bool
+backlog_is_restored(const struct backlog *backlog, uint64_t log_position)
+{
+    return log_position < backlog->restored_tail && log_position > 0;
+}
+
+bool
 backlog_is_empty(const struct backlog *backlog)
 {
     return backlog->front.count == 0 && !backlog->is_spilled && backlog->rear.count == 0;
@@ -429,7 +436,8 @@ drop_from_front(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped
          waiting != NULL && backlog_bytes(backlog) > bytes; waiting = next) {
         next = waiting->next;
         if (!waiting->is_taken) {
-            dropped(context, &waiting->record);
+            dropped(context, &waiting->record,
+                    backlog_is_restored(backlog, waiting->log_position));
             backlog_remove(backlog, waiting);
         } else if (!waiting->is_doomed) {
             waiting->is_doomed = true;
@@ -469,7 +477,7 @@ drop_from_disk(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped,
         enum journal_read result = journal_reader_next(backlog->dropper, tail, &record, diags);
         is_read = result == JOURNAL_RECORD || result == JOURNAL_GAP;
         if (result == JOURNAL_RECORD && decode_record(&record, &found, &rejection)) {
-            dropped(context, &found);
+            dropped(context, &found, backlog_is_restored(backlog, record.position));
             backlog->disk_records -= backlog->disk_records > 0;
         }
         backlog->disk_head = journal_reader_position(backlog->dropper);

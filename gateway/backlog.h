@@ -59,6 +59,7 @@ struct backlog {
     uint64_t disk_head;           /* where they begin */
     uint64_t disk_records;        /* how many; those that are damaged included */
     struct waiting_list rear;     /* follow those on disk, because the disk took no more */
+    uint64_t restored_tail;       /* the log's when it was opened; 0: nothing was in it */
     uint64_t next_index;          /* of the log's next record */
     uint64_t lost;                /* records of the log that could not be read back */
     uint64_t doomed_bytes;        /* of records in `front` that are given up */
@@ -87,14 +88,18 @@ bool backlog_push(struct backlog *backlog, const struct sink_record *record,
 bool backlog_log_all(struct backlog *backlog, struct outbox_mark *out, struct diag_list *diags)
         MUST_CHECK;
 
+/* Whether what lies at this position of the log (0: nowhere) was there when it was opened. */
+bool backlog_is_restored(const struct backlog *backlog, uint64_t log_position);
+
 bool backlog_is_empty(const struct backlog *backlog);
 bool backlog_is_full(const struct backlog *backlog);
 
 /* Bytes that wait, in memory and on disk. */
 uint64_t backlog_bytes(const struct backlog *backlog);
 
-/* Is told of a record that was given up; it is freed afterwards. */
-typedef void (*backlog_drop_fn)(void *context, const struct sink_record *record);
+/* Is told of a record that was given up; it is freed afterwards. See backlog_is_restored(). */
+typedef void (*backlog_drop_fn)(void *context, const struct sink_record *record,
+                                bool is_restored);
 
 /*
  * Gives up the oldest records until at most `bytes` wait. Those that the sink's thread has are

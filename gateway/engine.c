@@ -260,6 +260,7 @@ checkpoint_now(struct engine *engine)
 {
     const struct os *os = engine->options.os;
     struct diag_list diags = {0};
+    engine_check_ledger(engine);
     int64_t began_us = os->mono_us(os);
     bool committed = engine_commit_cut(engine, &diags);
     engine->hurried = false;
@@ -348,6 +349,7 @@ take_generation(struct engine *engine)
     engine->next = NULL;
     if (next != NULL) {
         engine_forget_closed_sinks(engine, next);
+        engine_adopt_ledger(engine, next);
         adopt_inputs(engine, next);
         engine_adopt_flows(engine, next);
         generation_free(engine->current);
@@ -511,6 +513,7 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     pthread_cond_init(&engine->swapped, NULL);
     pthread_mutex_init(&engine->watch_lock, NULL);
     engine->recent = recent_new();
+    engine->ledger = ledger_new(options->os);
     host_init(&engine->host, options->os);
     engine->options.sources.lookup = engine_look_up;
     engine->options.sources.call = engine_call;
@@ -523,6 +526,12 @@ engine_new(struct engine **out, const struct engine_options *options, struct dia
     }
     *out = engine;
     return true;
+}
+
+struct ledger *
+engine_ledger(struct engine *engine)
+{
+    return engine->ledger;
 }
 
 bool
@@ -700,6 +709,7 @@ engine_free(struct engine *engine)
     pthread_mutex_destroy(&engine->lock);
     pthread_mutex_destroy(&engine->watch_lock);
     recent_free(engine->recent);
+    ledger_free(engine->ledger);
     pthread_cond_destroy(&engine->swapped);
     free(engine);
 }

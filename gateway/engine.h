@@ -19,6 +19,8 @@
 #include "sink.h"
 
 struct engine;
+struct ledger;
+struct ledger_account;
 
 /* Where received messages come from: the ingest process, or a test. */
 struct engine_source {
@@ -61,6 +63,13 @@ bool engine_new(struct engine **out, const struct engine_options *options,
 
 /* Where sinks tell of records that they rejected: the engine runs the rules' error actions on it. */
 struct failure_log *engine_failures(struct engine *engine);
+
+/* The engine looks at its accounts before each checkpoint; others may enter theirs. */
+struct ledger *engine_ledger(struct engine *engine);
+
+/* A sink's account. */
+void engine_sink_account(const char *name, const struct outbox_stats *stats,
+                         struct ledger_account *out);
 
 /* Where the last checkpoint left a sink's backlog; false when it knows no such sink. Any thread. */
 bool engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *out);

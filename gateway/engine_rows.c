@@ -137,10 +137,10 @@ failure_of(const struct ruleset_rule *rule, const struct rule_output *output)
 /* Runs the rule's error action on failures of this message. */
 static void
 run_error_action(struct run *run, const struct ruleset_rule *rule,
-                 const struct rule_failure *failures, size_t count)
+                 const struct rule_failure *failures, size_t failure_count)
 {
     struct rule_row row;
-    rule_run_error(rule->rule, &run->message, failures, count, &row);
+    rule_run_error(rule->rule, &run->message, failures, failure_count, &row);
     for (size_t i = 0; i < row.output_count; i++) {
         const struct rule_output *output = &row.outputs[i];
         if (output->failure.size > 0) {
@@ -154,6 +154,7 @@ run_error_action(struct run *run, const struct ruleset_rule *rule,
         const struct ruleset_target *target = &rule->error_targets[output->target];
         struct sink_record record = record_of(run, rule, target, output);
         record.is_error_action = true;
+        count(&rule->counters->error_rows);
         outbox_push(sink_of(run, target)->outbox, &record);
     }
 }

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "failure.h"
+#include "ledger.h"
 #include "store/journal.h"
 
 #include <pthread.h>
@@ -72,6 +73,7 @@ struct engine {
     struct checkpoint_sink *committed_sinks; /* those of `committed`, which may be forgotten */
     struct arena committed_arena;
     struct failure_log *failures;
+    struct ledger *ledger;
     pthread_t thread;
     bool started;
     int wake_fd; /* eventfd */
@@ -175,6 +177,14 @@ int engine_clock_timeout_ms(const struct engine *engine);
 
 /* Where its log ends; 0: it has no files yet. */
 uint64_t engine_clock_tail(const struct engine *engine);
+
+/* ---- engine_ledger.c ---- */
+
+/* Before `next` becomes the current generation: what goes and what comes, for the accounts. */
+void engine_adopt_ledger(struct engine *engine, const struct generation *next);
+
+/* Looks at all accounts; between two batches only, with the counters of flows told. */
+void engine_check_ledger(struct engine *engine);
 
 /* ---- engine_commit.c ---- */
 

@@ -196,22 +196,30 @@ wake(struct outbox *outbox)
     }
 }
 
-void
-outbox_count_dropped(void *context, const struct sink_record *record)
+/* Under the lock: a record leaves without an outcome at the sink. */
+static void
+count_gone(struct outbox *outbox, const struct sink_record *record, bool is_restored)
 {
-    struct outbox *outbox = context;
-    outbox->stats.dropped++;
-    tally_of(&outbox->tallies, record->rule)->dropped++;
+    struct tally *tally = tally_of(&outbox->tallies, record->rule);
+    tally->dropped++;
+    tally->restored += is_restored;
     outbox_forget_retrying(outbox, record);
 }
 
 void
-outbox_count_given_up(void *context, const struct sink_record *record)
+outbox_count_dropped(void *context, const struct sink_record *record, bool is_restored)
+{
+    struct outbox *outbox = context;
+    outbox->stats.dropped++;
+    count_gone(outbox, record, is_restored);
+}
+
+void
+outbox_count_given_up(void *context, const struct sink_record *record, bool is_restored)
 {
     struct outbox *outbox = context;
     outbox->stats.given_up++;
-    tally_of(&outbox->tallies, record->rule)->dropped++;
-    outbox_forget_retrying(outbox, record);
+    count_gone(outbox, record, is_restored);
 }
 
 /* Under the lock: keeps below the bound. A little more is given up, so that reads come in rows. */
@@ -240,6 +248,19 @@ log_dropped(struct outbox *outbox)
     }
 }
 
+/* Under the lock. */
+static void
+count_pushed(struct outbox *outbox, const struct sink_record *record)
+{
+    struct tally *tally = tally_of(&outbox->tallies, record->rule);
+    bool is_letter = record->dead_position != 0;
+    outbox->stats.pushed += !is_letter;
+    outbox->stats.resubmitted += is_letter;
+    tally->resubmitted += is_letter;
+    tally->pushed += !is_letter && !record->is_error_action;
+    tally->error_pushed += !is_letter && record->is_error_action;
+}
+
 static void
 push(struct outbox *outbox, const struct sink_record *record, struct bytes rejection)
 {
@@ -251,12 +272,7 @@ push(struct outbox *outbox, const struct sink_record *record, struct bytes rejec
     if (rejection.size > 0) {
         outbox_note_error(outbox, rejection);
     }
-    if (record->dead_position == 0) {
-        outbox->stats.pushed++;
-    } else {
-        outbox->stats.resubmitted++;
-        tally_of(&outbox->tallies, record->rule)->resubmitted++;
-    }
+    count_pushed(outbox, record);
     bool has_dropped = drop_oldest(outbox, &diags);
     wake(outbox);
     pthread_mutex_unlock(&outbox->lock);
@@ -382,11 +398,11 @@ outbox_call(struct outbox *outbox, struct bytes argument, struct arena *arena,
     return answered;
 }
 
-void
-outbox_stats(struct outbox *outbox, struct outbox_stats *out)
+/* Under the lock. */
+static void
+fill_stats(struct outbox *outbox, struct outbox_stats *out)
 {
     int64_t wall_us = outbox->options.os->wall_us(outbox->options.os);
-    pthread_mutex_lock(&outbox->lock);
     const struct backlog *backlog = &outbox->backlog;
     *out = outbox->stats;
     out->lost = backlog->lost;
@@ -399,6 +415,33 @@ outbox_stats(struct outbox *outbox, struct outbox_stats *out)
     if (backlog->front.first != NULL) {
         int64_t age_us = wall_us - backlog->front.first->record.time_us;
         out->oldest_age_us = age_us < 0 ? 0 : age_us;
+    }
+}
+
+void
+outbox_stats(struct outbox *outbox, struct outbox_stats *out)
+{
+    pthread_mutex_lock(&outbox->lock);
+    fill_stats(outbox, out);
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+void
+outbox_audit(struct outbox *outbox, struct outbox_stats *out, struct tally *total,
+             void (*each)(void *context, const struct tally *tally), void *context)
+{
+    size_t cursor = 0;
+    struct bytes name;
+    void *value;
+    *total = (struct tally){0};
+    pthread_mutex_lock(&outbox->lock);
+    fill_stats(outbox, out);
+    while (map_next(&outbox->tallies.by_rule, &cursor, &name, &value)) {
+        const struct tally *tally = value;
+        tally_add(total, tally);
+        if (each != NULL) {
+            each(context, tally);
+        }
     }
     pthread_mutex_unlock(&outbox->lock);
 }

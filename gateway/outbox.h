@@ -205,10 +205,7 @@ enum outbox_state {
     OUTBOX_FAILED,  /* the driver cannot be opened with these options; records wait */
 };
 
-/*
- * At any quiet moment: pushed + restored + resubmitted =
- *                      delivered + rejected + dropped + given_up + lost + queued + backlog.
- */
+/* How these add up: ledger.h. */
 struct outbox_stats {
     enum outbox_state state;
     uint64_t pushed;
@@ -235,6 +232,13 @@ struct outbox_stats {
 };
 
 void outbox_stats(struct outbox *outbox, struct outbox_stats *out);
+
+/*
+ * The same, and as of the same instant what became of each rule's records: `total` of all, and each
+ * one's (or NULL). `each` must be quick and call nothing of the outbox. Any thread.
+ */
+void outbox_audit(struct outbox *outbox, struct outbox_stats *out, struct tally *total,
+                  void (*each)(void *context, const struct tally *tally), void *context);
 
 /* What became of a rule's records here; all zero for one that has sent nothing. Any thread. */
 void outbox_tally(struct outbox *outbox, struct bytes rule, struct tally *out);

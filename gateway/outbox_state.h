@@ -73,8 +73,8 @@ int64_t outbox_now_us(const struct outbox *outbox);
 void outbox_note_error(struct outbox *outbox, struct bytes sentence);
 
 /* Under the lock: a record was dropped because of the bound, or given up. Of a `struct outbox`. */
-void outbox_count_dropped(void *context, const struct sink_record *record);
-void outbox_count_given_up(void *context, const struct sink_record *record);
+void outbox_count_dropped(void *context, const struct sink_record *record, bool is_restored);
+void outbox_count_given_up(void *context, const struct sink_record *record, bool is_restored);
 
 /* ---- outbox_dead.c ---- */
 

@@ -423,6 +423,7 @@ count_settled(struct outbox *outbox, const struct waiting *waiting)
 {
     bool is_rejected = waiting->rejection != NULL;
     struct tally *tally = tally_of(&outbox->tallies, waiting->record.rule);
+    tally->restored += backlog_is_restored(&outbox->backlog, waiting->log_position);
     outbox->stats.delivered += !is_rejected;
     outbox->stats.rejected += is_rejected;
     if (waiting->record.is_error_action) {
@@ -449,6 +450,7 @@ drop_settled(struct outbox *outbox)
             outbox->batch[kept++] = waiting;
             continue;
         }
+        bool is_restored = backlog_is_restored(&outbox->backlog, waiting->log_position);
         bool is_by_hand = waiting->is_doomed && outbox->doomed_by_hand > 0;
         outbox->doomed_by_hand -= is_by_hand;
         if (waiting->is_settled) {
@@ -456,9 +458,9 @@ drop_settled(struct outbox *outbox)
             outbox_forget_retrying(outbox, &waiting->record);
             settled++;
         } else if (is_by_hand) {
-            outbox_count_given_up(outbox, &waiting->record);
+            outbox_count_given_up(outbox, &waiting->record, is_restored);
         } else {
-            outbox_count_dropped(outbox, &waiting->record);
+            outbox_count_dropped(outbox, &waiting->record, is_restored);
         }
         backlog_remove(&outbox->backlog, waiting);
     }

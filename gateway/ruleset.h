@@ -34,11 +34,19 @@ struct rule_counters {
     _Atomic uint64_t not_json;  /* of `messages`: the payload was not JSON */
     _Atomic uint64_t rows;      /* handed to sinks: a row times its targets */
     _Atomic uint64_t error_failed; /* messages of the error action that could not be made */
+    _Atomic uint64_t error_rows;   /* and those that were handed to sinks */
     struct rule_stream_counters {  /* of stream SQL; see struct stream_stats */
         _Atomic uint64_t bad, null_rowtime, future, late, no_window, refused;
         _Atomic uint64_t state_bytes;
         _Atomic int64_t watermark_ms;
     } stream;
+    /* Engine thread: what sinks know of these rows beyond what the sinks that run have got since. */
+    struct rule_audit {
+        bool is_known;
+        uint64_t before; /* of a rule of this name that was removed */
+        uint64_t gone;   /* to sinks that have been closed */
+        uint64_t seen;   /* while it is being looked at */
+    } audit;
     unsigned references;        /* main thread only */
 };
 

@@ -5,6 +5,7 @@
 #include "status.h"
 
 #include "gateway.h"
+#include "ledger.h"
 #include "store/examine.h"
 
 #include <cjson/cJSON.h>
@@ -153,6 +154,7 @@ add_actions(cJSON *item, const struct gateway *gateway, const struct ruleset_rul
             outbox_tally(sink->outbox, rule->info->name, &tally);
             cJSON *action = cJSON_CreateObject();
             add_bytes(action, "sink", bytes_of_string(sink->name));
+            add_count(action, "pushed", tally.pushed);
             add_count(action, "success", tally.delivered);
             add_count(action, "failure", tally.rejected);
             add_count(action, "dropped", tally.dropped);
@@ -270,6 +272,30 @@ add_sinks(cJSON *root, struct gateway *gateway)
     engine_each_absent_sink(gateway->engine, add_absent_sink, sinks);
 }
 
+static void
+add_alarm(void *context, const struct ledger_alarm *alarm)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "account", ledger_kind_name(alarm->kind));
+    add_bytes(item, "name", bytes_of_string(alarm->name));
+    cJSON_AddNumberToObject(item, "difference", (double)alarm->difference);
+    add_bytes(item, "text", bytes_of_string(alarm->text));
+    cJSON_AddItemToArray(context, item);
+}
+
+static void
+add_ledger(cJSON *root, struct gateway *gateway)
+{
+    struct ledger *ledger = engine_ledger(gateway->engine);
+    struct ledger_stats stats;
+    ledger_stats(ledger, &stats);
+    cJSON *item = cJSON_AddObjectToObject(root, "ledger");
+    add_count(item, "checks", stats.checks);
+    add_count(item, "unexplained", stats.unexplained);
+    add_count(item, "alarms", stats.alarms);
+    ledger_each_alarm(ledger, add_alarm, cJSON_AddArrayToObject(item, "open"));
+}
+
 void
 gateway_status(struct gateway *gateway, struct buf *out)
 {
@@ -280,6 +306,7 @@ gateway_status(struct gateway *gateway, struct buf *out)
     add_ingest(root, gateway);
     add_journal(root, gateway);
     add_engine(root, gateway);
+    add_ledger(root, gateway);
     pthread_mutex_lock(&gateway->lock);
     add_rules(root, gateway);
     add_sinks(root, gateway);
@@ -354,6 +381,18 @@ print_ingest(const cJSON *root, struct buf *out)
         buf_printf(out, ", %" PRId64 " messages wait to be written", number_of(ingest, "held"));
     }
     buf_append_char(out, '\n');
+}
+
+/* Nothing, as long as it balances. */
+static void
+print_ledger(const cJSON *root, struct buf *out)
+{
+    const cJSON *ledger = cJSON_GetObjectItemCaseSensitive(root, "ledger"), *alarm;
+    cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(ledger, "open"))
+    {
+        buf_printf(out, "ALARM    the ledger of %s '%s' does not balance: %s\n",
+                   text_of(alarm, "account"), text_of(alarm, "name"), text_of(alarm, "text"));
+    }
 }
 
 static int
@@ -506,6 +545,7 @@ status_print(struct bytes document, struct buf *out, struct diag_list *diags)
         return false;
     }
     print_ingest(root, out);
+    print_ledger(root, out);
     print_rules(root, out);
     print_failures(root, out);
     print_rejected(root, out);

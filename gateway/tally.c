@@ -24,6 +24,29 @@ tally_of(struct tallies *tallies, struct bytes rule)
     return tally;
 }
 
+int64_t
+tally_waiting(const struct tally *tally)
+{
+    uint64_t in = tally->pushed + tally->error_pushed + tally->restored + tally->resubmitted;
+    uint64_t out = tally->delivered + tally->rejected + tally->error_delivered +
+                   tally->error_rejected + tally->dropped;
+    return (int64_t)(in - out);
+}
+
+void
+tally_add(struct tally *tally, const struct tally *more)
+{
+    tally->pushed += more->pushed;
+    tally->delivered += more->delivered;
+    tally->rejected += more->rejected;
+    tally->dropped += more->dropped;
+    tally->restored += more->restored;
+    tally->resubmitted += more->resubmitted;
+    tally->error_pushed += more->error_pushed;
+    tally->error_delivered += more->error_delivered;
+    tally->error_rejected += more->error_rejected;
+}
+
 void
 tallies_fini(struct tallies *tallies)
 {

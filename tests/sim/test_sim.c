@@ -48,7 +48,9 @@ crashes_by_chance_lose_and_double_nothing(void **state)
 {
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct sim_setup setup = {.seed = seed, .messages = MESSAGES, .crash_at = UINT64_MAX};
-        assert_true(must_be_well(&setup).lives > 1);
+        struct sim sim = must_be_well(&setup);
+        assert_true(sim.lives > 1);
+        assert_true(sim.ledger_checks > 0);
     }
 }
 

@@ -9,6 +9,8 @@
 #include "world.h"
 
 #include "base/mem.h"
+#include "ledger.h"
+#include "outbox_state.h" /* to break it */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -51,8 +53,8 @@ const char *
 sim_break_name(enum sim_break broken)
 {
     static const char *const names[BREAK_COUNT] = {
-            "nothing",    "ack-early",    "skip-sync",  "forget-last-id",
-            "done-early", "drop-retried", "lying-sync", "lying-names",
+            "nothing",    "ack-early",    "skip-sync",  "forget-last-id", "done-early",
+            "drop-retried", "lying-sync", "lying-names", "miscount", "leak",
     };
     return names[broken];
 }
@@ -210,8 +212,31 @@ open_sinks(struct sim *sim, struct diag_list *diags)
 }
 
 static void
+note_alarm(void *context, const struct ledger_alarm *alarm)
+{
+    sim_wrong(context, "the ledger of %s '%s' does not balance: %s",
+              ledger_kind_name(alarm->kind), alarm->name, alarm->text);
+}
+
+/* The gateway's own opinion of what it has counted in this life. */
+static void
+check_ledger(struct sim *sim)
+{
+    struct ledger_stats stats;
+    ledger_stats(engine_ledger(sim->engine), &stats);
+    ledger_each_alarm(engine_ledger(sim->engine), note_alarm, sim);
+    if (stats.alarms > stats.open) {
+        sim_wrong(sim, "the ledger had %" PRIu64 " alarms in life %u", stats.alarms, sim->lives);
+    }
+    sim->ledger_checks += stats.checks;
+}
+
+static void
 take_down(struct sim *sim)
 {
+    if (sim->engine != NULL) {
+        check_ledger(sim);
+    }
     crash_disk_stop_after(sim->disk, 0);
     for (size_t i = 0; i < sim->sink_count; i++) {
         outbox_stop(sim->sinks[i]->outbox, 0);
@@ -311,6 +336,11 @@ receive(struct sim *sim)
     bool is_early = sim->setup.broken == BREAK_ACK_EARLY;
     if (is_early) {
         acknowledge(sim, &sim->tokens[index]);
+    }
+    if (sim->setup.broken == BREAK_MISCOUNT && index == 3) {
+        sim->ruleset->rules[0].counters->filtered++;
+    } else if (sim->setup.broken == BREAK_LEAK && index == 3) {
+        sim->sinks[1]->outbox->stats.pushed++;
     }
     if (append(sim, index) && sim->policy != JOURNAL_SYNC_ALWAYS && !is_early) {
         acknowledge(sim, &sim->tokens[index]);

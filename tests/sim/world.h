@@ -31,6 +31,8 @@ enum sim_break {
     BREAK_DROP_RETRIED,   /* the upstream says DONE where it should have said RETRY */
     BREAK_LYING_SYNC,     /* the device says that it has synced files, and has not */
     BREAK_LYING_NAMES,    /* the same of directories */
+    BREAK_MISCOUNT,       /* a rule counts a message that it never got */
+    BREAK_LEAK,           /* a record of a sink is gone, and counted nowhere */
     BREAK_COUNT,
 };
 
@@ -90,6 +92,7 @@ struct sim {
     size_t token_capacity;
 
     unsigned lives;
+    uint64_t ledger_checks; /* accounts that the gateway looked at, in all lives */
     uint64_t moments;   /* of the whole run */
     struct buf wrong;   /* one line for everything that must not be; empty: all is well */
 };
