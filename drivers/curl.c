@@ -17,6 +17,9 @@
 
 #include "base/mem.h"
 #include "base/os.h"
+#include "curl_explain.h"
+#include "http_address.h"
+#include "http_header.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -40,7 +43,8 @@ struct http_client {
     struct curl_slist *headers;
     struct curl_slist *pinned;
     bool check_addresses;
-    struct bytes host; /* in `arena`; for messages */
+    struct http_peer peer; /* its text in `arena` */
+    int64_t connect_timeout_ms;
     struct arena arena;
 
     /* of the request under way */
@@ -54,77 +58,6 @@ struct http_client {
     char refused[INET6_ADDRSTRLEN];
     char error[CURL_ERROR_SIZE];
 };
-
-/* ---- which addresses are public ---- */
-
-struct range4 {
-    uint32_t net;
-    unsigned bits;
-};
-
-static bool
-is_private4(uint32_t address)
-{
-    /* The "not globally reachable" rows of the IANA special-purpose registry, and multicast. */
-    static const struct range4 ranges[] = {
-            {0x00000000, 8},  /* 0.0.0.0 "this host" */
-            {0x0a000000, 8},  /* 10.0.0.0 */
-            {0x64400000, 10}, /* 100.64.0.0 shared */
-            {0x7f000000, 8},  /* 127.0.0.0 loopback */
-            {0xa9fe0000, 16}, /* 169.254.0.0 link-local */
-            {0xac100000, 12}, /* 172.16.0.0 */
-            {0xc0000000, 24}, /* 192.0.0.0 */
-            {0xc0a80000, 16}, /* 192.168.0.0 */
-            {0xc6120000, 15}, /* 198.18.0.0 benchmarks */
-            {0xe0000000, 3},  /* 224.0.0.0 multicast, 240.0.0.0 reserved */
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
-        if ((address ^ ranges[i].net) >> (32 - ranges[i].bits) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static uint32_t
-word_at(const uint8_t *address, size_t i)
-{
-    return (uint32_t)address[i] << 24 | (uint32_t)address[i + 1] << 16 |
-           (uint32_t)address[i + 2] << 8 | address[i + 3];
-}
-
-static bool
-is_private6(const uint8_t *a)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
-    static const uint8_t zeros[12] = {0};
-    if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0 || memcmp(a, zeros, 12) == 0) {
-        return is_private4(word_at(a, 12)); /* ::1 and :: are 0.0.0.1 and 0.0.0.0 there */
-    }
-    if (a[0] == 0x20 && a[1] == 0x02) { /* 6to4: the IPv4 address follows */
-        return is_private4(word_at(a, 2));
-    }
-    return (a[0] & 0xfe) == 0xfc /* unique local */ ||
-           (a[0] == 0xfe && (a[1] & 0x80) != 0) /* link-local, site-local */ ||
-           a[0] == 0xff /* multicast */;
-}
-
-bool
-http_address_is_private(const struct sockaddr *address)
-{
-    if (address->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, address, sizeof in);
-        return is_private4(ntohl(in.sin_addr.s_addr));
-    }
-    if (address->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, address, sizeof in6);
-        return is_private6(in6.sin6_addr.s6_addr);
-    }
-    return true;
-}
 
 /* ---- callbacks ---- */
 
@@ -204,66 +137,17 @@ on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up
 
 /* ---- settings ---- */
 
-static bool
-is_token(struct bytes name)
-{
-    static const char marks[] = "!#$%&'*+-.^_`~"; /* RFC 9110 5.6.2 */
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.data[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && (c == '\0' || strchr(marks, c) == NULL)) {
-            return false;
-        }
-    }
-    return name.size > 0;
-}
-
-static bool
-has_control(struct bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Headers that frame the message are the client's: another value would split or cut requests. */
-static bool
-frames_the_message(struct bytes name)
-{
-    static const char *const names[] = {"Content-Length", "Transfer-Encoding", "Connection",
-                                        "Expect", "Upgrade", "TE", "Trailer"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (bytes_equal_nocase(name, bytes_of_string(names[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *
-http_header_problem(struct bytes name, struct bytes value)
-{
-    return !is_token(name)            ? "is not a header's name"
-           : has_control(value)       ? "holds a control character"
-           : frames_the_message(name) ? "cannot be set"
-                                      : NULL;
-}
-
 /* A refused line is named by its number, not shown: headers hold secrets. */
 static bool
 add_header(struct http_client *client, struct bytes line, unsigned number, struct diag_list *diags)
 {
     size_t colon = bytes_find(line, ':');
     struct bytes name = bytes_slice(line, 0, colon);
-    if (colon == line.size || !is_token(name) || has_control(line)) {
+    if (colon == line.size || !http_header_is_name(name) || http_header_has_control(line)) {
         diag_error(diags, DIAG_INVALID, "line %u of 'headers' is not 'Name: value'", number);
         return false;
     }
-    if (frames_the_message(name)) {
+    if (http_header_frames(name)) {
         diag_error(diags, DIAG_INVALID, "header '%.*s' cannot be set", BYTES_ARG(name));
         return false;
     }
@@ -328,7 +212,8 @@ check_url(struct http_client *client, const char *text, struct diag_list *diags)
     struct bytes scheme = {0}, user = {0};
     bool has_user = take_part(url, CURLUPART_USER, &client->arena, &user);
     bool good = false;
-    if (result != CURLUE_OK || !take_part(url, CURLUPART_HOST, &client->arena, &client->host)) {
+    if (result != CURLUE_OK ||
+        !take_part(url, CURLUPART_HOST, &client->arena, &client->peer.host)) {
         diag_error(diags, DIAG_INVALID, "'url' is not an URL: %s", curl_url_strerror(result));
         diag_hint(diags, "write it as https://host/path");
     } else if (!take_part(url, CURLUPART_SCHEME, &client->arena, &scheme) ||
@@ -341,6 +226,7 @@ check_url(struct http_client *client, const char *text, struct diag_list *diags)
     } else if (strstr(text, "${") != NULL) {
         diag_error(diags, DIAG_INVALID, "'url' holds a template, but it must be literal");
     } else {
+        client->peer.is_tls = bytes_equal_string(scheme, "https");
         good = true;
     }
     curl_url_cleanup(url);
@@ -352,7 +238,8 @@ check_credentials(const struct http_settings *settings, struct diag_list *diags)
 {
     if (settings->token != NULL && settings->username != NULL) {
         diag_error(diags, DIAG_INVALID, "both 'token' and 'username' are set");
-    } else if (settings->token != NULL && has_control(bytes_of_string(settings->token))) {
+    } else if (settings->token != NULL &&
+               http_header_has_control(bytes_of_string(settings->token))) {
         diag_error(diags, DIAG_INVALID, "'token' holds control characters");
     } else if (settings->password != NULL && settings->username == NULL) {
         diag_error(diags, DIAG_INVALID, "'password' is set without 'username'");
@@ -393,8 +280,10 @@ set_transport(struct http_client *client, const struct http_settings *settings)
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* close does not wait for a stuck resolver */
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 1L);
     curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_LIFETIME_S);
     curl_easy_setopt(curl, CURLOPT_CA_CACHE_TIMEOUT, (long)CONNECTION_LIFETIME_S);
+    curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L); /* for http_explain() */
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (settings->ca != NULL) {
         curl_easy_setopt(curl, CURLOPT_CAINFO, settings->ca);
@@ -456,8 +345,12 @@ http_client_new(struct http_client **out, const struct http_settings *settings,
         http_client_free(client);
         return false;
     }
+    client->peer.has_ca = settings->ca != NULL;
+    client->peer.has_certificate = settings->certificate != NULL;
+    client->peer.has_proxy = settings->proxy != NULL;
+    client->connect_timeout_ms = settings->connect_timeout_ms;
     client->check_addresses = !settings->allow_private && settings->proxy == NULL &&
-                              !host_is_literal(client->host);
+                              !host_is_literal(client->peer.host);
     client->headers = curl_slist_append(client->headers, "Expect:"); /* no 1 s wait for a "100" */
     set_transport(client, settings);
     set_callbacks(client);
@@ -530,18 +423,19 @@ perform(CURL *curl)
 static void
 explain(struct http_client *client, CURLcode result, int64_t timeout_ms, struct diag_list *diags)
 {
-    const char *detail = client->error[0] != '\0' ? client->error : curl_easy_strerror(result);
     if (client->refused[0] != '\0') {
         diag_error(diags, DIAG_REMOTE, "'%.*s' resolves to %s, which is not a public address",
-                   BYTES_ARG(client->host), client->refused);
+                   BYTES_ARG(client->peer.host), client->refused);
         diag_hint(diags, "set 'allow_private' = 'true', or write the address itself in 'url'");
     } else if (client->stopped != NULL) {
         diag_error(diags, DIAG_REMOTE, "%s", client->stopped);
-    } else if (result == CURLE_OPERATION_TIMEDOUT) {
-        diag_error(diags, DIAG_TIMEOUT, "no answer within %.3g s: %s", (double)timeout_ms / 1000,
-                   detail);
     } else {
-        diag_error(diags, DIAG_REMOTE, "%s", detail);
+        /* libcurl keeps the first thing it notes, here that the other side is gone already. */
+        bool is_told = client->error[0] != '\0' && strstr(client->error, "getpeername") == NULL;
+        struct http_failure failure = {
+                .result = result, .detail = is_told ? client->error : curl_easy_strerror(result),
+                .timeout_ms = timeout_ms, .connect_timeout_ms = client->connect_timeout_ms};
+        http_explain(client->curl, &client->peer, &failure, diags);
     }
 }
 
@@ -570,6 +464,7 @@ http_client_send(struct http_client *client, const struct http_request *request,
         explain(client, result, request->timeout_ms, diags);
         return false;
     }
+    client->peer.has_answered = true;
     long status = 0;
     curl_off_t retry_after_s = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

@@ -1,9 +1,9 @@
 /*
- * HTTP requests for drivers, over libcurl, which only curl.c includes (names begin with `http_`
- * because `curl_` is libcurl's own prefix).
+ * HTTP requests for drivers, over libcurl, which only curl.c and curl_explain.c include (names
+ * begin with `http_` because `curl_` is libcurl's own prefix).
  *
- * A client holds one peer's settings and one kept-alive connection; it sends one request at a
- * time and belongs to one thread. What is decided here, for every driver alike:
+ * A client holds one peer's settings and one kept-alive connection, never a second one; it sends
+ * one request at a time and belongs to one thread. What is decided here, for every driver alike:
  *   - http and https only; redirects are not followed; the proxy variables of the environment are
  *     not read; TLS 1.2 or newer, the certificate's chain and name are verified.
  *   - The address a *name* resolves to must be public, unless `allow_private`: else whoever
@@ -19,8 +19,6 @@
 #define HEADGATE_DRIVERS_CURL_H
 
 #include "base/diag.h"
-
-struct sockaddr;
 
 struct http_settings {
     const char *url; /* literal; no user name or password in it */
@@ -61,14 +59,5 @@ struct http_reply {
  */
 bool http_client_send(struct http_client *client, const struct http_request *request,
                       struct http_reply *reply, struct diag_list *diags) MUST_CHECK;
-
-/*
- * What keeps a header from being sent (static text), or NULL: a name that is no token, control
- * characters in the value, a name that frames the message.
- */
-const char *http_header_problem(struct bytes name, struct bytes value);
-
-/* Whether an address is loopback, private, link-local, multicast or otherwise not public. */
-bool http_address_is_private(const struct sockaddr *address);
 
 #endif

@@ -371,6 +371,15 @@ describe_reply(const struct http_reply *reply, struct arena *arena)
     return describe(reply->status, reply->body, arena);
 }
 
+/* "what happened; what to do". */
+static struct bytes
+describe_failure(const struct diag_list *diags, struct arena *arena)
+{
+    struct bytes hint = diags->items[0].hint;
+    return arena_printf(arena, "%.*s%s%.*s", BYTES_ARG(diags->items[0].message),
+                        hint.size > 0 ? "; " : "", BYTES_ARG(hint));
+}
+
 static void
 set_outcomes(struct batch *batch, size_t from, size_t to, struct outcome outcome)
 {
@@ -446,7 +455,7 @@ deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t t
         retry.reason = BYTES("the deadline of the call was reached");
     } else if (!send_records(sink, batch->records + from, to - from, batch->arena, timeout_ms,
                              &reply, &diags)) {
-        retry.reason = arena_copy(batch->arena, diag_first_error(&diags));
+        retry.reason = describe_failure(&diags, batch->arena);
     } else if (judge(sink->options, reply.status) == JUDGED_DONE) {
         set_outcomes(batch, from, to, (struct outcome){.verdict = VERDICT_DONE});
         atomic_fetch_add(&sink->sent, to - from);

@@ -5,7 +5,7 @@
 #include "http_params.h"
 
 #include "base/json.h"
-#include "curl.h"
+#include "http_header.h"
 
 static bool
 read_header(const struct json *json, uint32_t object, struct arena *arena, struct http_header *out,

@@ -1,22 +1,15 @@
 /*
- * The http driver against a scripted server. Not here: what every driver must do (tests/conform).
+ * The http driver against a scripted server. Not here: what every driver must do (tests/conform),
+ * and whom it talks to and over what (test_http_peer.c).
  */
 #define _GNU_SOURCE
 #include "unit.h"
 
-#include "base/buf.h"
-#include "base/child.h"
-#include "base/mem.h"
 #include "base/os.h"
 #include "conform/rig.h"
 #include "conform/stub.h"
-#include "drivers/curl.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -508,20 +501,6 @@ payloads_that_are_not_json_are_rejected_alone(void **state)
 }
 
 static void
-the_environment_has_no_say(void **state)
-{
-    setenv("http_proxy", "http://127.0.0.1:1", 1);
-    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
-    struct pair pair;
-    pair_open(&pair, answer_ok, NULL, NULL);
-    rig_write_strings(&pair.rig, three, 3, 5000);
-    assert_int_equal(rig_count(&pair.rig, VERDICT_DONE), 3);
-    pair_close(&pair);
-    unsetenv("http_proxy");
-    unsetenv("ALL_PROXY");
-}
-
-static void
 wrong_options_are_named(void **state)
 {
     static const struct {
@@ -550,166 +529,6 @@ wrong_options_are_named(void **state)
         assert_contains(diag_first_error(&rig.diags), rows[i].message);
         rig_close(&rig);
     }
-}
-
-/* ---- addresses ---- */
-
-static bool
-is_private(const char *text)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
-        return http_address_is_private((struct sockaddr *)&in);
-    }
-    assert_int_equal(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
-    return http_address_is_private((struct sockaddr *)&in6);
-}
-
-static void
-private_addresses_are_known(void **state)
-{
-    static const char *const private[] = {
-            "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1",
-            "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.168.1.1",
-            "198.19.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1",
-            "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::1",
-            "fc00::1", "fd12::1", "fe80::1", "febf::1", "fec0::1", "ff02::1"};
-    static const char *const public[] = {
-            "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.0.1", "100.128.0.1", "126.0.0.1",
-            "128.0.0.1", "169.253.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1", "192.167.0.1",
-            "198.17.0.1", "198.20.0.1", "223.255.255.255", "2001:4860::8888", "::ffff:8.8.8.8",
-            "64:ff9b::808:808", "2002:808:808::1"};
-    for (size_t i = 0; i < sizeof private / sizeof *private; i++) {
-        assert_true(is_private(private[i]));
-    }
-    for (size_t i = 0; i < sizeof public / sizeof *public; i++) {
-        assert_false(is_private(public[i]));
-    }
-}
-
-/* Sends to a name that resolves to loopback; true when there was an answer. */
-static bool
-reaches(struct stub *stub, const char *host, bool allow_private, struct diag_list *diags)
-{
-    struct buf url = {0};
-    buf_printf(&url, "http://%s:%d/", host, stub_port(stub));
-    struct http_settings settings = {.url = buf_string(&url), .allow_private = allow_private,
-                                     .connect_timeout_ms = 1000, .pinned_address = "127.0.0.1"};
-    struct http_client *client;
-    assert_true(http_client_new(&client, &settings, diags));
-    struct http_request request = {.method = "POST", .body = BYTES("x"), .timeout_ms = 2000};
-    struct http_reply reply;
-    bool answered = http_client_send(client, &request, &reply, diags);
-    http_client_free(client);
-    buf_fini(&url);
-    return answered;
-}
-
-static void
-names_must_resolve_to_public_addresses(void **state)
-{
-    struct stub *stub = stub_start(answer_ok, NULL);
-    struct diag_list diags = {0};
-    assert_false(reaches(stub, "inside.example", false, &diags));
-    assert_bytes(diags.items[0].message,
-                 "'inside.example' resolves to 127.0.0.1, which is not a public address");
-    assert_false(reaches(stub, "localhost.example", false, &diags));
-    assert_int_equal(stub_connections(stub), 0);
-    assert_true(reaches(stub, "inside.example", true, &diags));
-    assert_true(reaches(stub, "127.0.0.1", false, &diags));
-    assert_true(reaches(stub, "localhost", false, &diags));
-    diag_list_fini(&diags);
-    stub_stop(stub);
-}
-
-/* ---- TLS (U10) ---- */
-
-struct tls {
-    char dir[32];
-    struct child child;
-    char url[64];
-    struct buf ca, output;
-};
-
-static void
-run(const char *format, const char *a, const char *b)
-{
-    struct buf command = {0};
-    buf_printf(&command, format, a, a, b);
-    assert_int_equal(system(buf_string(&command)), 0);
-    buf_fini(&command);
-}
-
-static void
-read_line(struct tls *tls)
-{
-    char c = 0;
-    while (c != '\n') {
-        assert_int_equal(read(tls->child.fd, &c, 1), 1);
-        buf_append_char(&tls->output, c);
-    }
-}
-
-static void
-tls_start(struct tls *tls, const char *names)
-{
-    *tls = (struct tls){.dir = "/tmp/headgate-tls-XXXXXX"};
-    assert_non_null(mkdtemp(tls->dir));
-    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-        "-subj /CN=test -keyout %s/key.pem -out %s/cert.pem -addext subjectAltName=%s 2>/dev/null",
-        tls->dir, names);
-    buf_printf(&tls->ca, "%s/cert.pem", tls->dir);
-    struct buf command = {0};
-    buf_printf(&command, "exec python3 %s/tls_server.py %s/cert.pem %s/key.pem <&3 >&3",
-               getenv("TESTS_UNIT_DIR"), tls->dir, tls->dir);
-    const char *const argv[] = {"sh", "-c", buf_string(&command), NULL};
-    struct diag_list diags = {0};
-    assert_true(child_spawn(&tls->child, "/bin/sh", argv, NULL, 0, &diags));
-    read_line(tls);
-    snprintf(tls->url, sizeof tls->url, "https://127.0.0.1:%d/", atoi(buf_string(&tls->output)));
-    buf_fini(&command);
-    diag_list_fini(&diags);
-}
-
-static void
-tls_stop(struct tls *tls)
-{
-    child_stop(&tls->child, 1000);
-    rig_remove_tree(tls->dir);
-    buf_fini(&tls->ca);
-    buf_fini(&tls->output);
-}
-
-static bool
-delivers(struct tls *tls, const char *option, const char *value, const char *reason)
-{
-    struct rig rig;
-    struct rig_setup setup = {.driver = "http",
-                              .options = (const char *[]){"url", tls->url, option, value, NULL}};
-    assert_true(rig_open(&rig, &setup));
-    rig_write_strings(&rig, three, 3, 5000);
-    bool done = rig_count(&rig, VERDICT_DONE) == 3;
-    if (!done) {
-        assert_int_equal(rig_count(&rig, VERDICT_RETRY), 3);
-        assert_contains(rig.outcomes[0].reason, reason);
-    }
-    rig_close(&rig);
-    return done;
-}
-
-static void
-certificates_are_verified(void **state)
-{
-    struct tls tls;
-    tls_start(&tls, "IP:127.0.0.1");
-    assert_false(delivers(&tls, NULL, NULL, "self-signed certificate"));
-    assert_true(delivers(&tls, "ca", buf_string(&tls.ca), ""));
-    assert_true(delivers(&tls, "insecure", "true", ""));
-    tls_stop(&tls);
-    tls_start(&tls, "DNS:other.example");
-    assert_false(delivers(&tls, "ca", buf_string(&tls.ca), "no alternative certificate subject"));
-    tls_stop(&tls);
 }
 
 /* AWS IoT gives up at once what is neither 429 nor 5xx. */
@@ -806,11 +625,7 @@ main(void)
             cmocka_unit_test(waiting_is_bounded),
             cmocka_unit_test(an_absent_server_is_a_retry),
             cmocka_unit_test(payloads_that_are_not_json_are_rejected_alone),
-            cmocka_unit_test(the_environment_has_no_say),
             cmocka_unit_test(wrong_options_are_named),
-            cmocka_unit_test(private_addresses_are_known),
-            cmocka_unit_test(names_must_resolve_to_public_addresses),
-            cmocka_unit_test(certificates_are_verified),
             cmocka_unit_test(an_action_retries_as_aws_does),
             cmocka_unit_test(an_action_brings_headers),
             cmocka_unit_test(headers_that_would_split_a_request_are_rejected),
