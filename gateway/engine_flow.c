@@ -247,6 +247,8 @@ count_flow(struct flow *flow)
     struct rule_counters *counters = flow->rule->counters;
     stream_run_stats(flow->run, &now);
     add(&counters->messages, now.rows_in, told->rows_in);
+    add(&counters->stream.used, now.used, told->used);
+    add(&counters->stream.turned_away, now.turned_away, told->turned_away);
     add(&counters->stream.bad, now.bad, told->bad);
     add(&counters->stream.null_rowtime, now.null_rowtime, told->null_rowtime);
     add(&counters->stream.future, now.future, told->future);

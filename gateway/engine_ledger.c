@@ -130,8 +130,16 @@ static void
 judge_messages(struct engine *engine, const struct ruleset_rule *rule)
 {
     const struct rule_counters *counters = rule->counters;
-    struct ledger_account account = {.kind = LEDGER_RULE, .name = rule->info->name};
+    bool is_flow = rule->program != NULL;
+    struct ledger_account account = {.kind = is_flow ? LEDGER_FLOW : LEDGER_RULE,
+                                     .name = rule->info->name};
     ledger_in(&account, "messages", load(&counters->messages));
+    if (is_flow) {
+        ledger_out(&account, "used", load(&counters->stream.used));
+        ledger_out(&account, "turned away", load(&counters->stream.turned_away));
+        ledger_judge(engine->ledger, &account);
+        return;
+    }
     ledger_out(&account, "matched", load(&counters->matched));
     ledger_out(&account, "filtered", load(&counters->filtered));
     ledger_out(&account, "undefined", load(&counters->undefined));
@@ -169,9 +177,7 @@ engine_check_ledger(struct engine *engine)
         if (rule->info->disabled) {
             continue; /* sinks' counts by its name are not looked up: nothing is made */
         }
-        if (rule->program == NULL) {
-            judge_messages(engine, rule);
-        }
+        judge_messages(engine, rule);
         judge_rows(engine, rule);
     }
 }

@@ -15,6 +15,7 @@
 
 #include "control.h"
 #include "dlq_gateway.h"
+#include "ledger.h"
 #include "status.h"
 #include "watch.h"
 #include "why_gateway.h"
@@ -35,6 +36,7 @@
 
 enum {
     TICK_MS = 200,
+    AUDIT_EVERY_MS = 1000,
     RELOAD_AGAIN_MS = 10000, /* after a load in which a table could not be opened */
     STOP_GRACE_MS = 5000,
     LOCK_MODE = 0600,
@@ -465,6 +467,23 @@ poll_timeout_ms(const struct watch *rules, const struct watch *handlers)
     return handlers_ms >= 0 && handlers_ms < timeout_ms ? handlers_ms : timeout_ms;
 }
 
+/* The engine looks at all accounts but this one. No look while somebody counts without a pause. */
+static void
+audit_ingest(struct gateway *gateway)
+{
+    struct ingest_stats stats;
+    if (mono_ms() - gateway->audited_ms < AUDIT_EVERY_MS) {
+        return;
+    }
+    gateway->audited_ms = mono_ms();
+    ingest_stats(gateway->ingest, &stats);
+    if (stats.is_one_instant) {
+        struct ledger_account account;
+        ingest_account(&stats, &account);
+        ledger_judge(engine_ledger(gateway->engine), &account);
+    }
+}
+
 /* A running handler looks at its source itself; one that did not compile waits to be told. */
 static void
 retry_failed_sinks(struct gateway *gateway)
@@ -498,6 +517,7 @@ run_until_stopped(struct gateway *gateway, int signal_fd)
             retry_failed_sinks(gateway);
         }
         ingest_tick(gateway->ingest);
+        audit_ingest(gateway);
         close_retired_sinks(gateway);
     }
     watch_free(rules);

@@ -19,6 +19,7 @@
 struct gateway {
     const struct config *config;
     int64_t started_us; /* monotonic */
+    int64_t audited_ms;   /* monotonic: when the main thread looked at the ledger */
     int64_t reload_at_ms; /* monotonic: load the rules again by then; 0: no need */
     struct sink_context context;
     struct ingest *ingest;

@@ -317,9 +317,23 @@ copy_text(const _Atomic uint32_t *version, const char *text, char *out)
     out[0] = '\0';
 }
 
+/* True: they are of one instant. */
+static bool
+copy_counters(const struct ingest_page *page, struct ingest_stats *out)
+{
+    uint64_t ended = atomic_load_explicit(&page->moves_ended, memory_order_acquire);
+    out->held = atomic_load(&page->held);
+#define INGEST_COUNTER(name, doc) out->name = atomic_load(&page->name);
+    INGEST_COUNTERS(INGEST_COUNTER)
+#undef INGEST_COUNTER
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&page->moves_begun, memory_order_relaxed) == ended;
+}
+
 void
 ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
 {
+    enum { TRIES = 1000 };
     const struct ingest_page *page = ingest->page;
     *out = (struct ingest_stats){
             .state = (enum ingest_state)atomic_load(&page->state),
@@ -330,14 +344,28 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
             .filters_refused = atomic_load(&page->filters_refused),
             .synced = atomic_load(&page->synced),
             .knows_redelivered = atomic_load(&page->knows_redelivered) != 0,
-            .held = atomic_load(&page->held),
             .canary_us = atomic_load(&page->canary_us),
             .restarts = ingest->restarts,
     };
-#define INGEST_COUNTER(name, doc) out->name = atomic_load(&page->name);
-    INGEST_COUNTERS(INGEST_COUNTER)
-#undef INGEST_COUNTER
+    for (int i = 0; i < TRIES && !out->is_one_instant; i++) {
+        out->is_one_instant = copy_counters(page, out);
+    }
     out->refused_code = atomic_load(&page->refused_code);
     copy_text(&page->reason_version, page->reason, out->reason);
     copy_text(&page->refused_version, page->refused_filter, out->refused_filter);
+}
+
+void
+ingest_account(const struct ingest_stats *stats, struct ledger_account *out)
+{
+    *out = (struct ledger_account){.kind = LEDGER_INGEST};
+    ledger_in(out, "received", stats->received);
+    ledger_out(out, "accepted", stats->accepted);
+    ledger_out(out, "held", stats->held);
+    ledger_out(out, "too large", stats->dropped_too_large);
+    ledger_out(out, "bad topic", stats->dropped_bad_topic);
+    ledger_out(out, "no room", stats->dropped_no_room);
+    ledger_out(out, "surplus copies", stats->surplus_copies);
+    ledger_out(out, "redelivered", stats->redelivered);
+    ledger_out(out, "interrupted", stats->interrupted);
 }

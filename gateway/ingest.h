@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "ingest_page.h"
+#include "ledger.h"
 
 struct ingest;
 
@@ -76,6 +77,7 @@ struct ingest_stats {
     bool knows_redelivered; /* messages that come again are told from others (redelivery.h) */
     uint64_t held;     /* messages in memory that the journal does not take yet */
     int64_t canary_us; /* last round trip through the broker; 0: none yet */
+    bool is_one_instant; /* the counters and `held` are of one; else somebody was changing them */
     uint64_t restarts; /* of the process, after it ended by itself */
     char reason[INGEST_REASON_BYTES]; /* why there is no connection; "" while there is one */
     unsigned refused_code; /* reason code of the last refused subscription */
@@ -85,6 +87,9 @@ struct ingest_stats {
 #undef INGEST_COUNTER
 };
 void ingest_stats(const struct ingest *ingest, struct ingest_stats *out);
+
+/* What was received, and what became of it. */
+void ingest_account(const struct ingest_stats *stats, struct ledger_account *out);
 
 /* The verb "ingest": main of the process. Never returns while it is wanted. */
 int ingest_process_main(void);

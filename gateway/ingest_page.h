@@ -8,6 +8,10 @@
  * eventfd. The ingest process raises the tail, then takes the flag back and, if it was set, writes
  * to the eventfd. Both orders are sequentially consistent, so one of the two sees the
  * other; and as long as the core is busy a message costs no system call beyond its append.
+ *
+ * One instant. Whoever counts what becomes of a message says so before and afterwards, in
+ * `moves_begun` and `moves_ended`; a reader that finds as many begun after it has read the
+ * counters as had ended before it, has read them while nobody changed them.
  */
 #ifndef HEADGATE_INGEST_PAGE_H
 #define HEADGATE_INGEST_PAGE_H
@@ -28,6 +32,7 @@
     INGEST_COUNTER(append_failures, "appends that failed and were tried again")                \
     INGEST_COUNTER(dropped_no_room, "QoS 0: the journal took nothing and the memory was full")  \
     INGEST_COUNTER(dropped_oldest, "kept messages that journal_full = drop_oldest gave up")      \
+    INGEST_COUNTER(interrupted, "not kept and not acknowledged, because the process ended")    \
     INGEST_COUNTER(syncs, "times the journal was forced to the medium")                        \
     INGEST_COUNTER(sync_failures, "times that failed; another file was tried then")            \
     INGEST_COUNTER(gave_up, "times the process ended because the journal took nothing")        \
@@ -53,6 +58,7 @@ struct ingest_page {
     _Atomic uint64_t tail; /* position behind the last record; 0 before the first start */
     _Atomic uint64_t synced; /* position below which all is on the medium */
     _Atomic uint64_t held; /* messages in memory that the journal does not take yet */
+    _Atomic uint64_t moves_begun, moves_ended;
     _Atomic uint32_t is_core_waiting;
     _Atomic uint32_t state;            /* enum ingest_state */
     _Atomic uint32_t protocol;         /* 5 or 4 (3.1.1); 0 before the first connection */
@@ -71,6 +77,20 @@ struct ingest_page {
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER
 };
+
+/* Around everything that counts messages. More than one thread may be in between. */
+static inline void
+ingest_page_begin_move(struct ingest_page *page)
+{
+    atomic_fetch_add_explicit(&page->moves_begun, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
+static inline void
+ingest_page_end_move(struct ingest_page *page)
+{
+    atomic_fetch_add_explicit(&page->moves_ended, 1, memory_order_release);
+}
 
 /* The descriptors that the process gets, behind its socket. */
 enum { INGEST_PAGE_FD = 4, INGEST_WAKE_FD = 5 };

@@ -233,9 +233,8 @@ is_to_be_kept(struct ingester *ingester, const struct mqtt_message *message)
 }
 
 static void
-on_message(void *context, const struct mqtt_message *message)
+take_message(struct ingester *ingester, const struct mqtt_message *message)
 {
-    struct ingester *ingester = context;
     struct ingest_page *page = ingester->page;
     buf_clear(&ingester->props);
     if (message->has_props) {
@@ -258,6 +257,15 @@ on_message(void *context, const struct mqtt_message *message)
     } else {
         pass(ingester, &delivery);
     }
+}
+
+static void
+on_message(void *context, const struct mqtt_message *message)
+{
+    struct ingester *ingester = context;
+    ingest_page_begin_move(ingester->page);
+    take_message(ingester, message);
+    ingest_page_end_move(ingester->page);
 }
 
 static void
@@ -526,6 +534,24 @@ map_page(struct ingester *ingester, struct diag_list *diags)
     ingester->page = page;
 }
 
+/*
+ * Of the process before, if there was one: it may have ended between a message's arrival and the
+ * journal. What it held in memory is gone with it. A larger difference is no end of a process.
+ */
+static void
+settle_counters(struct ingest_page *page)
+{
+    uint64_t held = atomic_exchange(&page->held, 0);
+    uint64_t settled = page->accepted + page->dropped_too_large + page->dropped_bad_topic +
+                       page->dropped_no_room + page->surplus_copies + page->redelivered +
+                       page->interrupted;
+    uint64_t open = page->received - settled;
+    if (open <= held + 1) {
+        count(&page->interrupted, open);
+    }
+    atomic_store(&page->moves_ended, atomic_load(&page->moves_begun));
+}
+
 static void
 open_journal(struct ingester *ingester, struct diag_list *diags)
 {
@@ -773,6 +799,7 @@ ingest_process_main(void)
     signal(SIGXFSZ, SIG_IGN); /* a file above the limit is an error of the write: EFBIG */
     receive_config(ingester, &diags);
     map_page(ingester, &diags);
+    settle_counters(ingester->page);
     open_journal(ingester, &diags);
     recall_deliveries(ingester, &diags);
     open_subscriptions(ingester, &diags);

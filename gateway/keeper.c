@@ -291,6 +291,7 @@ append_held(struct keeper *keeper)
 {
     struct diag_list diags = {0};
     bool had_some = keeper->first != NULL;
+    ingest_page_begin_move(keeper->page);
     while (keeper->first != NULL) {
         struct held *held = keeper->first;
         if (!append(keeper, &held->record, &diags)) {
@@ -303,10 +304,11 @@ append_held(struct keeper *keeper)
         keeper->held_bytes -= held->size;
         free(held);
     }
+    atomic_store(&keeper->page->held, keeper->held_count);
+    ingest_page_end_move(keeper->page);
     if (had_some && keeper->first == NULL) {
         note_recovery(keeper);
     }
-    atomic_store(&keeper->page->held, keeper->held_count);
     diag_list_fini(&diags);
 }
 

@@ -36,7 +36,9 @@ const char *
 ledger_kind_name(enum ledger_kind kind)
 {
     static const char *const names[] = {
+            [LEDGER_INGEST] = "ingest",
             [LEDGER_RULE] = "rule",
+            [LEDGER_FLOW] = "flow",
             [LEDGER_ROWS] = "rows",
             [LEDGER_SINK] = "sink",
             [LEDGER_SINK_BY_RULE] = "sink by rule",

@@ -7,10 +7,22 @@
  * about every second while something moves. A difference is an alarm: a line in the log
  * and in `headgate status`.
  *
+ *   ingest   received     = accepted + held + too large + bad topic + no room + surplus copies
+ *                           + redelivered + interrupted
+ *            (in the process that receives; ingest_page.h says how that is read as of one instant.
+ *            `interrupted`: the process ended before the message was in the journal, so it was not
+ *            acknowledged, and the broker sends it again if its QoS is 1.)
+ *
  *   rule     messages     = matched + filtered + undefined + failed
  *            (topic SQL: each message ends in one of them, so they are exclusive. `not_json` and
  *            `retained` are not among them: the first is a remark about some of `undefined` and the
  *            rest, the second counts messages that do not reach the rule.)
+ *
+ *   flow     messages     = used + turned away
+ *            (stream SQL. What its source turns away it counts under a reason: bad, null_rowtime,
+ *            future, failed, refused. These, and `late` and `no_window`, are no ends of a message:
+ *            one that was used may be late for one window and in time for another, and what a
+ *            window makes of a thousand may fail at the next operator.)
  *
  *   rows     made         = pushed
  *            (of a rule: rows times targets, and what its error action made, as the engine counts
@@ -24,9 +36,9 @@
  *
  *   by rule  the same, from the sink's counts per rule; `restored`, `lost` and `queued` are the sink's
  *
- * When. Rules, rows and sinks are looked at by the engine's thread between two batches, just
+ * When. Rules, flows, rows and sinks are looked at by the engine's thread between two batches, just
  * before a checkpoint: it is the only one that runs rules and pushes rows, so nothing is between
- * a rule and a sink then. What happens to a sink's records is counted under the outbox's lock together
+ * a rule and a sink then. The main thread looks at ingest. What happens to a sink's records is counted under the outbox's lock together
  * with the change of its queue, so a sink balances at any instant at which its lock is free.
  * All counts begin at zero with the process: `restored` is what an earlier one left in the backlog.
  * Records that a replay pushes again are pushed, and counted, for the first time in this life.
@@ -40,13 +52,15 @@
 enum { LEDGER_TERMS_MAX = 12 };
 
 enum ledger_kind {
+    LEDGER_INGEST,
     LEDGER_RULE,
+    LEDGER_FLOW,
     LEDGER_ROWS,
     LEDGER_SINK,
     LEDGER_SINK_BY_RULE,
 };
 
-/* "rule", "rows", "sink", ... */
+/* "ingest", "rule", "flow", ... */
 const char *ledger_kind_name(enum ledger_kind kind);
 
 struct ledger_term {
@@ -56,7 +70,7 @@ struct ledger_term {
 
 struct ledger_account {
     enum ledger_kind kind;
-    struct bytes name; /* of the rule or sink; borrowed */
+    struct bytes name; /* of the rule or sink; borrowed. Empty for ingest */
     struct ledger_term in[LEDGER_TERMS_MAX];
     size_t in_count;
     struct ledger_term out[LEDGER_TERMS_MAX];

@@ -73,6 +73,7 @@ add_ingest(cJSON *root, struct gateway *gateway)
     add_count(dropped, "no_room", stats.dropped_no_room);
     add_count(dropped, "surplus_copies", stats.surplus_copies);
     add_count(dropped, "redelivered", stats.redelivered);
+    add_count(dropped, "interrupted", stats.interrupted);
     add_count(ingest, "append_failures", stats.append_failures);
     add_count(ingest, "held", stats.held);
     add_count(ingest, "syncs", stats.syncs);
@@ -185,6 +186,8 @@ add_stream(cJSON *item, const struct ruleset_rule *rule)
     const struct rule_stream_counters *counters = &rule->counters->stream;
     int64_t watermark_ms = atomic_load_explicit(&counters->watermark_ms, memory_order_relaxed);
     cJSON *stream = cJSON_AddObjectToObject(item, "stream");
+    add_count(stream, "used", load(&counters->used));
+    add_count(stream, "turned_away", load(&counters->turned_away));
     add_count(stream, "bad", load(&counters->bad));
     add_count(stream, "null_rowtime", load(&counters->null_rowtime));
     add_count(stream, "future", load(&counters->future));

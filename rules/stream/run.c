@@ -290,6 +290,7 @@ stream_run_message(struct stream_run *run, size_t source, const struct stream_me
     if (run->program->scope_count > 0 && run->parent == NULL) {
         struct stream_run *child = stream_keyed_run(run, message->payload);
         run->stats.rows_in += child == NULL;
+        run->stats.turned_away += child == NULL;
         arena_reset(&run->arena);
         if (child != NULL) {
             stream_run_message(child, source, message);
@@ -302,7 +303,9 @@ stream_run_message(struct stream_run *run, size_t source, const struct stream_me
     size_t seen = 0;
     for (size_t i = 0; i < run->op_count; i++) {
         if (run->ops[i]->plan->class == &stream_source_class && seen++ == source) {
-            stream_source_message(run->ops[i], run, message);
+            bool is_used = stream_source_message(run->ops[i], run, message);
+            run->stats.used += is_used;
+            run->stats.turned_away += !is_used;
             break;
         }
     }
@@ -334,6 +337,8 @@ add_stats(void *context, struct stream_run *child)
     const struct stream_stats *own = &child->stats;
     sum->rows_in += own->rows_in;
     sum->rows_out += own->rows_out;
+    sum->used += own->used;
+    sum->turned_away += own->turned_away;
     sum->bad += own->bad;
     sum->null_rowtime += own->null_rowtime;
     sum->future += own->future;

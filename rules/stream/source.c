@@ -104,7 +104,7 @@ check_event_time(const struct stream_source_plan *plan, struct stream_run *run,
     return true;
 }
 
-void
+bool
 stream_source_message(struct stream_op *op, struct stream_run *run,
                       const struct stream_message *message)
 {
@@ -118,12 +118,14 @@ stream_source_message(struct stream_op *op, struct stream_run *run,
     if (!read_columns(plan, run, message, row)) {
         run->stats.bad++;
         stream_reject(run, "not JSON, or a column has another type");
-        return;
+        return false;
     }
-    if (compute_columns(source, run, row) && check_event_time(plan, run, message, row)) {
-        stream_push(op, run, row);
-        advance(source, run, row);
+    if (!compute_columns(source, run, row) || !check_event_time(plan, run, message, row)) {
+        return false;
     }
+    stream_push(op, run, row);
+    advance(source, run, row);
+    return true;
 }
 
 /* After idle_ms without a row the source holds nobody back; or its event time goes on by the clock,
