@@ -1,5 +1,6 @@
 /* headgate help: the reference that comes from the tables. */
 #include "command.h"
+#include "metrics_text.h"
 #include "relation.h"
 
 #include <stdio.h>
@@ -32,6 +33,16 @@ print_drivers(void)
     buf_fini(&out);
 }
 
+static void
+print_metrics(void)
+{
+    struct buf out = {0};
+    metric_help(&out);
+    printf("Metrics, with their labels: GET /metrics where the option 'http' says, and\n"
+           "'headgate status --metrics'.\n\n%s", buf_string(&out));
+    buf_fini(&out);
+}
+
 int
 cmd_help(int argc, char **argv)
 {
@@ -43,10 +54,15 @@ cmd_help(int argc, char **argv)
         print_drivers();
         return EXIT_CODE_DONE;
     }
+    if (argc == 2 && strcmp(argv[1], "metrics") == 0) {
+        print_metrics();
+        return EXIT_CODE_DONE;
+    }
     const struct command *command = command_find(argc == 2 ? argv[1] : "help");
     if (command == NULL) {
         fprintf(stderr, "headgate: there is no help on '%s'\n"
-                        "  hint: 'headgate help options', 'headgate help drivers' or a verb\n",
+                        "  hint: 'headgate help options', 'headgate help drivers', 'headgate help "
+                        "metrics' or a verb\n",
                 argv[1]);
         return EXIT_CODE_USAGE;
     }

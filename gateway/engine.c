@@ -170,6 +170,8 @@ process_input(struct engine *engine, struct input *input)
     engine->moved |= records > 0;
     pthread_mutex_lock(&engine->lock);
     engine->stats.records += records;
+    engine->stats.is_checkpoint_due |= engine->moved;
+    input->told_position = input->position;
     if (input->kind == INPUT_MESSAGES) {
         engine->stats.position = input->position;
     }
@@ -196,6 +198,7 @@ engine_add_input(struct engine *engine, enum input_kind kind, const char *stream
     input->dir = bytes_to_string(bytes_of_string(dir));
     input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
     input->position = committed_position(&engine->committed, bytes_of_string(stream));
+    input->told_position = input->position;
     engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
                               sizeof *engine->inputs);
     engine->inputs[engine->input_count++] = input;
@@ -275,6 +278,10 @@ checkpoint_now(struct engine *engine)
     engine->stats.checkpoints += committed;
     engine->stats.checkpoint_failures += !committed;
     engine->stats.checkpoint_us = engine->committed_at_us - began_us;
+    engine->stats.is_checkpoint_due = engine->moved;
+    if (committed) {
+        engine->stats.checkpoint_at_us = engine->committed_at_us;
+    }
     pthread_mutex_unlock(&engine->lock);
     diag_list_fini(&diags);
 }
@@ -644,6 +651,22 @@ engine_stats(struct engine *engine, struct engine_stats *out)
 {
     pthread_mutex_lock(&engine->lock);
     *out = engine->stats;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void
+engine_each_reader(struct engine *engine,
+                   void (*each)(void *context, const char *stream, uint64_t position,
+                                uint64_t end),
+                   void *context)
+{
+    pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        if (input->kind != INPUT_CLOCK) { /* it has no end to be reached */
+            each(context, input->stream, input->told_position, engine_input_tail(engine, input));
+        }
+    }
     pthread_mutex_unlock(&engine->lock);
 }
 

@@ -53,6 +53,8 @@ struct engine_stats {
     uint64_t checkpoints;
     uint64_t checkpoint_failures;
     int64_t checkpoint_us;   /* how long the last one took */
+    int64_t checkpoint_at_us; /* monotonic: when the last one was committed; 0: none yet */
+    bool is_checkpoint_due;  /* something has moved that is in none yet */
     uint64_t clock_steps;    /* how often the clock was set */
     uint64_t position;       /* in the MQTT stream: everything before it has been through the rules */
 };
@@ -111,6 +113,12 @@ bool engine_turn(struct engine *engine);
 void engine_wake(struct engine *engine);
 
 void engine_stats(struct engine *engine, struct engine_stats *out);
+
+/* Calls `each` for the streams that are read: up to where, and where they end. Any thread. */
+void engine_each_reader(struct engine *engine,
+                        void (*each)(void *context, const char *stream, uint64_t position,
+                                     uint64_t end),
+                        void *context);
 
 /*
  * What a rule's messages looked like; texts are in the arena. The rule's generation must be the

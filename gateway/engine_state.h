@@ -35,6 +35,7 @@ struct input {
     struct journal_reader *reader; /* NULL until there is something to read */
     struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
+    uint64_t told_position; /* the same for others; under the engine's lock */
     int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
     struct log_gate trouble_gate;
     bool wanted;         /* by the current generation */

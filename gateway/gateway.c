@@ -15,7 +15,9 @@
 
 #include "control.h"
 #include "dlq_gateway.h"
+#include "http_server.h"
 #include "ledger.h"
+#include "metrics.h"
 #include "status.h"
 #include "watch.h"
 #include "why_gateway.h"
@@ -37,6 +39,7 @@
 enum {
     TICK_MS = 200,
     AUDIT_EVERY_MS = 1000,
+    HTTP_AGAIN_MS = 10000,
     RELOAD_AGAIN_MS = 10000, /* after a load in which a table could not be opened */
     STOP_GRACE_MS = 5000,
     LOCK_MODE = 0600,
@@ -467,6 +470,49 @@ poll_timeout_ms(const struct watch *rules, const struct watch *handlers)
     return handlers_ms >= 0 && handlers_ms < timeout_ms ? handlers_ms : timeout_ms;
 }
 
+static void
+answer_metrics(void *context, struct buf *out)
+{
+    gateway_metrics(context, out);
+}
+
+static bool
+answer_health(void *context, struct buf *out)
+{
+    return gateway_health(context, out);
+}
+
+/* Messages go on without it: an address that cannot be had is tried again. False: it is none. */
+static bool
+listen_http(struct gateway *gateway, struct diag_list *diags)
+{
+    const char *address = gateway->config->http;
+    const struct http_pages pages = {answer_metrics, answer_health, gateway};
+    if (address == NULL || gateway->http != NULL || mono_ms() < gateway->http_again_ms) {
+        return true;
+    }
+    gateway->http_again_ms = mono_ms() + HTTP_AGAIN_MS;
+    if (http_server_start(&gateway->http, address, &pages, diags)) {
+        log_notice("metrics on http://%s/metrics", address);
+        if (http_server_is_public(gateway->http)) {
+            log_warning("other machines can read the metrics on %s: names of rules, tables and "
+                        "topic filters are in them", address);
+        }
+        return true;
+    }
+    return diags->items[diags->count - 1].class != DIAG_INVALID;
+}
+
+static void
+retry_http(struct gateway *gateway)
+{
+    struct diag_list diags = {0};
+    if (!listen_http(gateway, &diags) || diags.errors > 0) {
+        log_diags(&diags);
+    }
+    diag_list_fini(&diags);
+}
+
 /* The engine looks at all accounts but this one. No look while somebody counts without a pause. */
 static void
 audit_ingest(struct gateway *gateway)
@@ -518,6 +564,7 @@ run_until_stopped(struct gateway *gateway, int signal_fd)
         }
         ingest_tick(gateway->ingest);
         audit_ingest(gateway);
+        retry_http(gateway);
         close_retired_sinks(gateway);
     }
     watch_free(rules);
@@ -560,6 +607,8 @@ answer_control(void *context, struct bytes request, struct buf *out)
 {
     if (bytes_equal(request, BYTES("status"))) {
         gateway_status(context, out);
+    } else if (bytes_equal(request, BYTES("metrics"))) {
+        gateway_metrics(context, out);
     } else if (bytes_starts_with(request, BYTES("dlq "))) {
         gateway_dlq(context, bytes_slice(request, 4, request.size), out);
     } else if (bytes_starts_with(request, BYTES("why "))) {
@@ -578,18 +627,21 @@ gateway_run(const struct config *config)
     pthread_mutex_init(&gateway.lock, NULL);
     int signal_fd = open_signals();
     bool started = start(&gateway, &diags) &&
-                   control_start(&control, config->data_dir, answer_control, &gateway, &diags);
+                   control_start(&control, config->data_dir, answer_control, &gateway, &diags) &&
+                   listen_http(&gateway, &diags);
     if (started) {
+        log_diags(&diags);
         log_notice("ready after %lld ms; data in %s",
                    (long long)(os_posix.mono_us(&os_posix) - gateway.started_us) / 1000,
                    config->data_dir);
         notify_service_manager("READY=1");
         run_until_stopped(&gateway, signal_fd);
         notify_service_manager("STOPPING=1");
-        control_stop(control);
     } else {
         log_diags(&diags);
     }
+    http_server_stop(gateway.http);
+    control_stop(control);
     stop(&gateway);
     close(signal_fd);
     pthread_mutex_destroy(&gateway.lock);

@@ -19,6 +19,8 @@
 struct gateway {
     const struct config *config;
     int64_t started_us; /* monotonic */
+    struct http_server *http; /* NULL: not wanted, or not to be had yet */
+    int64_t http_again_ms;    /* monotonic: try to have it by then */
     int64_t audited_ms;   /* monotonic: when the main thread looked at the ledger */
     int64_t reload_at_ms; /* monotonic: load the rules again by then; 0: no need */
     struct sink_context context;

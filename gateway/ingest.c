@@ -358,7 +358,7 @@ ingest_stats(const struct ingest *ingest, struct ingest_stats *out)
 void
 ingest_account(const struct ingest_stats *stats, struct ledger_account *out)
 {
-    *out = (struct ledger_account){.kind = LEDGER_INGEST};
+    *out = (struct ledger_account){.kind = LEDGER_INGEST, .name = BYTES("mqtt")};
     ledger_in(out, "received", stats->received);
     ledger_out(out, "accepted", stats->accepted);
     ledger_out(out, "held", stats->held);

@@ -38,8 +38,9 @@
  *
  * When. Rules, flows, rows and sinks are looked at by the engine's thread between two batches, just
  * before a checkpoint: it is the only one that runs rules and pushes rows, so nothing is between
- * a rule and a sink then. The main thread looks at ingest. What happens to a sink's records is counted under the outbox's lock together
- * with the change of its queue, so a sink balances at any instant at which its lock is free.
+ * a rule and a sink then. What happens to a sink's records is counted under the outbox's lock
+ * together with the change of its queue, so a sink balances at any instant at which its lock is
+ * free. The main thread looks at ingest, once a second.
  * All counts begin at zero with the process: `restored` is what an earlier one left in the backlog.
  * Records that a replay pushes again are pushed, and counted, for the first time in this life.
  */
@@ -70,7 +71,7 @@ struct ledger_term {
 
 struct ledger_account {
     enum ledger_kind kind;
-    struct bytes name; /* of the rule or sink; borrowed. Empty for ingest */
+    struct bytes name; /* of the rule or sink; borrowed */
     struct ledger_term in[LEDGER_TERMS_MAX];
     size_t in_count;
     struct ledger_term out[LEDGER_TERMS_MAX];

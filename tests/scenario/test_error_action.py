@@ -81,8 +81,8 @@ def test_a_rejecting_web_server_reaches_the_error_topic(broker, tmp_path):
             rule = gateway.rule('forward')
             return rule['error_action']['success'] == 1 and rule
         rule = wait_until(told, 'the error message to be counted')
-        assert rule['actions'] == [{'sink': 'web', 'success': 0, 'failure': 1, 'dropped': 0,
-                                    'resubmitted': 0}]
+        assert rule['actions'] == [{'sink': 'web', 'pushed': 1, 'success': 0, 'failure': 1,
+                                    'dropped': 0, 'resubmitted': 0}]
         assert rule['error_action'] == {'success': 1, 'failure': 0}
         assert gateway.sink('web')['rejected'] == 1
         status = gateway.run('status').stdout
