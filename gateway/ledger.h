@@ -4,8 +4,8 @@
  * Every message is counted where it goes in and where it ends, by different code. The two sides of
  * an account are then equal at each instant at which nobody is in between, and whatever makes
  * them differ is an error of the gateway, or of the memory it runs on. The gateway looks itself,
- * about every second while something moves. A difference is an alarm: a line in the log
- * and in `headgate status`.
+ * about every second while something moves. A difference is an alarm: a line in the log and
+ * in `headgate status`, and the metric headgate_ledger_unexplained.
  *
  *   ingest   received     = accepted + held + too large + bad topic + no room + surplus copies
  *                           + redelivered + interrupted

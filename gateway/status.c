@@ -386,11 +386,14 @@ print_ingest(const cJSON *root, struct buf *out)
     buf_append_char(out, '\n');
 }
 
-/* Nothing, as long as it balances. */
 static void
 print_ledger(const cJSON *root, struct buf *out)
 {
     const cJSON *ledger = cJSON_GetObjectItemCaseSensitive(root, "ledger"), *alarm;
+    if (number_of(ledger, "checks") > 0 && number_of(ledger, "unexplained") == 0) {
+        buf_printf(out, "ledger   balances: in = out + dropped + queued, %" PRId64 " checks\n",
+                   number_of(ledger, "checks"));
+    }
     cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(ledger, "open"))
     {
         buf_printf(out, "ALARM    the ledger of %s '%s' does not balance: %s\n",
