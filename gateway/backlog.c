@@ -36,6 +36,7 @@
 enum {
     BACKLOG_SEGMENT_BYTES = 1024 * 1024,
     LOG_RECORD_BYTES_MAX = 63 * 1024 * 1024,
+    LOG_OVERHEAD_BYTES = 64, /* what a record takes there beside its bytes: 40 to 60 */
     FLAG_ERROR_ACTION = 1,
     FLAG_DEAD_LETTER = 2,
     SPILL_PAUSE_US = 500 * 1000, /* between two tries of a disk that takes nothing */
@@ -66,7 +67,9 @@ waiting_new(const struct sink_record *record, struct bytes rejection, int64_t no
 {
     size_t size = record_size(record);
     struct waiting *waiting = mem_alloc(sizeof *waiting + size);
-    *waiting = (struct waiting){.record = *record, .size = sizeof *waiting + size,
+    *waiting = (struct waiting){.record = *record,
+                                .size = sizeof *waiting + size,
+                                .weight = LOG_OVERHEAD_BYTES + size + rejection.size,
                                 .pushed_us = now_us};
     char *at = waiting->bytes;
     waiting->record.stream = store_bytes(&at, record->stream);
@@ -100,6 +103,7 @@ list_append(struct waiting_list *list, struct waiting *waiting)
     list->last = waiting;
     list->count++;
     list->bytes += waiting->size;
+    list->weight += waiting->weight;
 }
 
 static void
@@ -117,6 +121,7 @@ list_remove(struct waiting_list *list, struct waiting *waiting)
     }
     list->count--;
     list->bytes -= waiting->size;
+    list->weight -= waiting->weight;
 }
 
 /* Moves all of `from` behind `list`. */
@@ -133,6 +138,7 @@ list_join(struct waiting_list *list, struct waiting_list *from)
         list->last = from->last;
         list->count += from->count;
         list->bytes += from->bytes;
+        list->weight += from->weight;
     }
     *from = (struct waiting_list){0};
 }
@@ -210,6 +216,18 @@ rejection_of(const struct waiting *waiting)
     return waiting->rejection == NULL ? BYTES("") : bytes_of_string(waiting->rejection);
 }
 
+/* Of `front`: it is in the log now. */
+static void
+note_logged(struct backlog *backlog, struct waiting *waiting, const struct record *record)
+{
+    size_t weight = (size_t)(record->next - record->position);
+    backlog->front.weight += weight - waiting->weight;
+    backlog->doomed_weight += waiting->is_doomed ? weight - waiting->weight : 0;
+    waiting->weight = weight;
+    waiting->log_position = record->position;
+    waiting->log_index = backlog->next_index - 1;
+}
+
 static bool
 log_front(struct backlog *backlog, struct diag_list *diags)
 {
@@ -219,8 +237,7 @@ log_front(struct backlog *backlog, struct diag_list *diags)
         if (!log_record(backlog, &waiting->record, rejection_of(waiting), &record, diags)) {
             return false;
         }
-        waiting->log_position = record.position;
-        waiting->log_index = backlog->next_index - 1;
+        note_logged(backlog, waiting, &record);
         backlog->unlogged = waiting->next;
     }
     return true;
@@ -412,7 +429,7 @@ backlog_bytes(const struct backlog *backlog)
 {
     uint64_t disk =
             backlog->is_spilled ? journal_tail(backlog->journal) - backlog->disk_head : 0;
-    return backlog->front.bytes - backlog->doomed_bytes + disk + backlog->rear.bytes;
+    return backlog->front.weight - backlog->doomed_weight + disk + backlog->rear.weight;
 }
 
 /* ---- giving up the oldest ---- */
@@ -441,7 +458,7 @@ drop_from_front(struct backlog *backlog, uint64_t bytes, backlog_drop_fn dropped
             backlog_remove(backlog, waiting);
         } else if (!waiting->is_doomed) {
             waiting->is_doomed = true;
-            backlog->doomed_bytes += waiting->size;
+            backlog->doomed_weight += waiting->weight;
             backlog->doomed_count++;
         }
     }
@@ -525,6 +542,7 @@ backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_
         if (result == JOURNAL_RECORD && decode_record(&record, &found, &rejection)) {
             struct waiting *waiting = waiting_new(&found, rejection, now_us);
             waiting->log_position = record.position;
+            waiting->weight = (size_t)(record.next - record.position);
             list_append(out, waiting);
         } else if (result == JOURNAL_ERROR) {
             is_read = out->count > 0; /* what was read before it is good */
@@ -576,7 +594,7 @@ backlog_remove(struct backlog *backlog, struct waiting *waiting)
     if (backlog->unlogged == waiting) {
         backlog->unlogged = waiting->next;
     }
-    backlog->doomed_bytes -= waiting->is_doomed ? waiting->size : 0;
+    backlog->doomed_weight -= waiting->is_doomed ? waiting->weight : 0;
     backlog->doomed_count -= waiting->is_doomed;
     list_remove(&backlog->front, waiting);
     waiting_free(waiting);

@@ -17,7 +17,8 @@ struct waiting {
     struct waiting *next;
     struct waiting *previous;
     struct sink_record record;
-    size_t size;           /* of the bytes */
+    size_t size;           /* in memory */
+    size_t weight;         /* in the log; a little more is assumed until it is there */
     uint64_t log_position; /* in the backlog log; 0: not there */
     uint64_t log_index;    /* the how-manieth record of the log; with log_position only */
     int64_t pushed_us;     /* monotonic; for lingering */
@@ -39,7 +40,8 @@ struct waiting_list {
     struct waiting *first;
     struct waiting *last;
     size_t count;
-    size_t bytes;
+    size_t bytes;    /* in memory: for the memory limit */
+    uint64_t weight; /* in the log: for backlog_bytes() */
 };
 
 struct backlog {
@@ -62,7 +64,7 @@ struct backlog {
     uint64_t restored_tail;       /* the log's when it was opened; 0: nothing was in it */
     uint64_t next_index;          /* of the log's next record */
     uint64_t lost;                /* records of the log that could not be read back */
-    uint64_t doomed_bytes;        /* of records in `front` that are given up */
+    uint64_t doomed_weight;       /* of records in `front` that are given up */
     size_t doomed_count;          /* how many they are */
     int64_t spill_again_us;       /* after a failed append: not before this time */
 };
@@ -94,7 +96,10 @@ bool backlog_is_restored(const struct backlog *backlog, uint64_t log_position);
 bool backlog_is_empty(const struct backlog *backlog);
 bool backlog_is_full(const struct backlog *backlog);
 
-/* Bytes that wait, in memory and on disk. */
+/*
+ * Bytes that wait, in memory and on disk; what is given up is left out. A record weighs what it takes
+ * in the log, wherever it is: reading it back changes nothing.
+ */
 uint64_t backlog_bytes(const struct backlog *backlog);
 
 /* Is told of a record that was given up; it is freed afterwards. See backlog_is_restored(). */

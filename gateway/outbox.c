@@ -408,7 +408,7 @@ fill_stats(struct outbox *outbox, struct outbox_stats *out)
     out->lost = backlog->lost;
     out->is_full = backlog_is_full(backlog);
     out->queued_records = backlog->front.count + backlog->rear.count;
-    out->queued_bytes = backlog->front.bytes + backlog->rear.bytes;
+    out->queued_bytes = backlog->front.weight - backlog->doomed_weight + backlog->rear.weight;
     out->backlog_records = backlog->disk_records;
     out->backlog_bytes =
             backlog->is_spilled ? journal_tail(backlog->journal) - backlog->disk_head : 0;

@@ -223,7 +223,7 @@ struct outbox_stats {
     uint64_t overruns;  /* writes that returned after their deadline */
     uint64_t batches;   /* writes */
     uint64_t queued_records; /* in memory, those being written included */
-    uint64_t queued_bytes;
+    uint64_t queued_bytes;   /* as they count for backlog_max_bytes; without what is given up */
     uint64_t backlog_records; /* on disk and not in memory */
     uint64_t backlog_bytes;
     bool is_full;       /* holds up the engine: outbox_is_full() */

@@ -85,7 +85,7 @@ sleep_until(struct outbox *outbox, int64_t deadline_us)
 static bool
 is_resting(const struct outbox *outbox)
 {
-    return !must_turn(outbox) && outbox->backlog.doomed_bytes == 0 &&
+    return !must_turn(outbox) && outbox->backlog.doomed_count == 0 &&
            outbox_now_us(outbox) < outbox->rest_until_us;
 }
 
