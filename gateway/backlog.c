@@ -555,6 +555,28 @@ backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_
     return is_read;
 }
 
+bool
+backlog_each_logged(const struct os *os, const char *dir, uint64_t from, uint64_t to,
+                    backlog_record_fn each, void *context, struct diag_list *diags)
+{
+    struct journal_reader *reader = NULL;
+    enum journal_read result = JOURNAL_RECORD;
+    if (!journal_reader_open(&reader, os, dir, from, diags)) {
+        return false;
+    }
+    while (result == JOURNAL_RECORD || result == JOURNAL_GAP) {
+        struct record record;
+        struct sink_record found;
+        struct bytes rejection;
+        result = journal_reader_next(reader, to, &record, diags);
+        if (result == JOURNAL_RECORD && decode_record(&record, &found, &rejection)) {
+            each(context, &found, record.position);
+        }
+    }
+    journal_reader_close(reader);
+    return result == JOURNAL_END;
+}
+
 /* Frees what was given up while it was being read. */
 static void
 discard_dropped(const struct backlog *backlog, struct waiting_list *read)

@@ -121,6 +121,18 @@ bool backlog_drop_oldest(struct backlog *backlog, uint64_t bytes, backlog_drop_f
 bool backlog_read(struct backlog *backlog, uint64_t head, uint64_t limit, size_t max_bytes,
                   struct waiting_list *out, uint64_t *end, struct diag_list *diags) MUST_CHECK;
 
+/* Is told of a record of the log, and where it lies; borrowed until it returns. */
+typedef void (*backlog_record_fn)(void *context, const struct sink_record *record,
+                                  uint64_t log_position);
+
+/*
+ * Calls `each` for the records of the log in [from, to); what is damaged or trimmed is passed over.
+ * WITHOUT the lock, by any thread. False when the log cannot be read.
+ */
+bool backlog_each_logged(const struct os *os, const char *dir, uint64_t from, uint64_t to,
+                         backlog_record_fn each, void *context, struct diag_list *diags)
+        MUST_CHECK;
+
 /* Moves what was read behind `front`, but for what was given up meanwhile. */
 void backlog_adopt(struct backlog *backlog, struct waiting_list *read, uint64_t end);
 

@@ -1,9 +1,9 @@
 /*
  * Dead letters: encoding, and the log they are in.
  *
- * props: u8 version, 1 | counted sink, rule, stream, target, params, reason | varint position of the
+ * props: u8 version, 3 | counted sink, rule, stream, target, params, reason | varint position of the
  * input | varint output | signed arrival time | varint attempts | signed first attempt, signed
- * last attempt
+ * last attempt | varint hops. Version 1, which is still read, has no hops: they count as 0.
  *
  * props of a removal: u8 version, 2 | varint from | varint to
  *
@@ -18,8 +18,9 @@
 #include "dead_list.h"
 
 enum {
-    LETTER_VERSION = 1,
+    LETTER_VERSION_1 = 1,
     REMOVAL_VERSION = 2,
+    LETTER_VERSION = 3,
     SEGMENT_BYTES = 1024 * 1024,
     LETTER_BYTES_MAX = 63 * 1024 * 1024,
 };
@@ -42,6 +43,7 @@ dead_letter_encode(const struct dead_letter *letter, struct buf *props, struct r
     wire_put_varint(props, letter->attempts);
     wire_put_signed(props, letter->first_attempt_us);
     wire_put_signed(props, letter->last_attempt_us);
+    wire_put_varint(props, record->hops);
     *out = (struct record){
             .time_us = letter->last_attempt_us,
             .topic = record->source,
@@ -54,7 +56,8 @@ bool
 dead_letter_decode(const struct record *record, struct dead_letter *out)
 {
     struct wire_reader reader = wire_reader(record->props);
-    bool is_known = wire_get_u8(&reader) == LETTER_VERSION;
+    uint8_t version = wire_get_u8(&reader);
+    bool is_known = version == LETTER_VERSION || version == LETTER_VERSION_1;
     struct dead_letter letter = {0};
     letter.sink = wire_get_bytes(&reader);
     letter.record.rule = wire_get_bytes(&reader);
@@ -68,6 +71,7 @@ dead_letter_decode(const struct record *record, struct dead_letter *out)
     letter.attempts = (unsigned)wire_get_varint(&reader);
     letter.first_attempt_us = wire_get_signed(&reader);
     letter.last_attempt_us = wire_get_signed(&reader);
+    letter.record.hops = version == LETTER_VERSION_1 ? 0 : (unsigned)wire_get_varint(&reader);
     letter.record.source = record->topic;
     letter.record.payload = record->payload;
     if (!is_known || !wire_at_end(&reader)) {

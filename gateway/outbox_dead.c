@@ -4,7 +4,8 @@
  * A letter that is tried again is pushed with its old id and its place among the dead letters. It
  * stays listed until it is settled: then the sink's thread removes it (delivered), or writes a new
  * letter and removes the old one (rejected again). So a crash in between loses nothing; the letter
- * may then be delivered and still be listed.
+ * may then be delivered and still be listed. After a restart those that wait in the backlog are looked
+ * for there, once, before the first letter is tried again: none goes out beside itself.
  *
  * Locks: `dead_lock` before `lock`.
  */
@@ -50,6 +51,60 @@ outbox_free_retrying(struct outbox *outbox)
     map_fini(&outbox->retrying);
 }
 
+/* Under the lock. */
+static void
+note_retrying(struct outbox *outbox, uint64_t position)
+{
+    if (map_find(&outbox->retrying, key_of(&position)) == NULL) {
+        struct retrying *retrying = mem_new(struct retrying);
+        retrying->position = position;
+        map_put(&outbox->retrying, key_of(&retrying->position), retrying);
+    }
+}
+
+/* Not when it has left the disk meanwhile: then it is in memory, or was given up. */
+static void
+note_logged_letter(void *context, const struct sink_record *record, uint64_t log_position)
+{
+    struct outbox *outbox = context;
+    if (record->dead_position == 0) {
+        return;
+    }
+    pthread_mutex_lock(&outbox->lock);
+    if (outbox->backlog.is_spilled && log_position >= outbox->backlog.disk_head) {
+        note_retrying(outbox, record->dead_position);
+    }
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+/*
+ * Under `dead_lock`, so that no letter is settled meanwhile. Disk first, then memory, since records go
+ * from there to here.
+ */
+static bool
+find_retrying(struct outbox *outbox, struct diag_list *diags)
+{
+    pthread_mutex_lock(&outbox->lock);
+    uint64_t from = outbox->backlog.is_spilled ? outbox->backlog.disk_head : UINT64_MAX;
+    uint64_t to = outbox->backlog.restored_tail;
+    pthread_mutex_unlock(&outbox->lock);
+    if (!outbox->knows_retrying && from < to &&
+        !backlog_each_logged(outbox->options.os, outbox->backlog.dir, from, to, note_logged_letter,
+                             outbox, diags)) {
+        return false;
+    }
+    pthread_mutex_lock(&outbox->lock);
+    const struct waiting *waiting = outbox->knows_retrying ? NULL : outbox->backlog.front.first;
+    for (; waiting != NULL; waiting = waiting->next) {
+        if (waiting->record.dead_position != 0) {
+            note_retrying(outbox, waiting->record.dead_position);
+        }
+    }
+    pthread_mutex_unlock(&outbox->lock);
+    outbox->knows_retrying = true;
+    return true;
+}
+
 /* Whether the letter is to be pushed; it counts as on its way from now on. */
 static bool
 begin_retrying(struct outbox *outbox, uint64_t position, bool *is_full)
@@ -58,9 +113,7 @@ begin_retrying(struct outbox *outbox, uint64_t position, bool *is_full)
     *is_full = backlog_is_full(&outbox->backlog);
     bool is_new = !*is_full && map_find(&outbox->retrying, key_of(&position)) == NULL;
     if (is_new) {
-        struct retrying *retrying = mem_new(struct retrying);
-        retrying->position = position;
-        map_put(&outbox->retrying, key_of(&retrying->position), retrying);
+        note_retrying(outbox, position);
     }
     pthread_mutex_unlock(&outbox->lock);
     return is_new;
@@ -101,7 +154,8 @@ outbox_retry_dead(struct outbox *outbox, uint64_t from, uint64_t to, uint64_t *c
 {
     struct retry_pass pass = {.outbox = outbox, .from = from, .to = to};
     pthread_mutex_lock(&outbox->dead_lock);
-    bool is_read = dead_list_each(outbox->options.os, outbox->dead_dir, retry_letter, &pass, diags);
+    bool is_read = find_retrying(outbox, diags) &&
+                   dead_list_each(outbox->options.os, outbox->dead_dir, retry_letter, &pass, diags);
     pthread_mutex_unlock(&outbox->dead_lock);
     *count = pass.count;
     if (is_read && pass.is_full) {

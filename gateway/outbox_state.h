@@ -46,6 +46,7 @@ struct outbox {
 
     pthread_mutex_t dead_lock; /* before `lock` */
     struct dead_letters dead;
+    bool knows_retrying; /* `retrying` holds the letters of an earlier life, too */
 
     pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
     const struct driver *lookup_driver;

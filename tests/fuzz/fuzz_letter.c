@@ -15,6 +15,7 @@ try_letter(const struct record *record)
         dead_letter_encode(&letter, &props, &encoded);
         check(dead_letter_decode(&encoded, &again));
         check(bytes_equal(letter.reason, again.reason) && letter.attempts == again.attempts);
+        check(letter.record.hops == again.record.hops);
         check(record_id_compare(letter.record.id, again.record.id) == 0);
         dead_letter_encode(&again, &second, &encoded);
         check(bytes_equal(buf_bytes(&props), buf_bytes(&second)));

@@ -63,6 +63,7 @@ check_record(struct script *script, const struct sink_record *record)
                                 !bytes_equal_string(record->target, "alerts/7") ||
                                 !bytes_equal_string(record->source, "sensors/7/data") ||
                                 !bytes_equal_string(record->params, "{\"qos\":1}") ||
+                                record->hops != 3 ||
                                 !bytes_equal_string(record->original, is_letter ? "" : ORIGINAL) ||
                                 record->is_error_action !=
                                         (!is_letter && record->id.position % 4 == 3) ||
@@ -170,6 +171,7 @@ push(struct bench *bench, uint64_t n)
             .rule = BYTES("hot"),
             .target = BYTES("alerts/7"),
             .source = BYTES("sensors/7/data"),
+            .hops = 3,
             .params = BYTES("{\"qos\":1}"),
             .payload = bytes_of(text, (size_t)size),
             .original = BYTES(ORIGINAL),

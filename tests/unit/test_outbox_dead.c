@@ -189,6 +189,75 @@ a_crash_while_letters_are_on_their_way_loses_none(void **state)
     }
 }
 
+/* As before the restart, be it on disk, in memory or in the driver's hand. */
+static void
+a_letter_that_waits_after_a_restart_is_not_sent_twice(void **state)
+{
+    for (int is_small = 0; is_small < 2; is_small++) {
+        struct bench *bench = bench_with_ten_letters(58);
+        bench->options.queue_max_bytes = is_small ? 1500 : 1 << 20;
+        accept_all(bench);
+        set_stuck(bench, true);
+        push_range(bench, 50, 70);
+        assert_int_equal(retry(bench, 0, list_letters(bench).positions[7]), 7);
+        struct outbox_mark mark = must_cut(bench);
+        must_commit(bench, &mark);
+        restart(bench, &mark);
+        WAIT_UNTIL(stats_of(bench).queued_records > 0);
+        assert_int_equal(retry(bench, 0, UINT64_MAX), 3); /* the others */
+        assert_int_equal(retry(bench, 0, UINT64_MAX), 0);
+        set_stuck(bench, false);
+        WAIT_UNTIL(outbox_is_drained(bench->outbox));
+        for (size_t n = 0; n < 50; n += 5) {
+            assert_int_equal(bench->script.done[n], 1);
+        }
+        assert_int_equal(list_letters(bench).count, 0);
+        bench_free(bench);
+    }
+}
+
+static bool
+note_hops(void *context, const struct dead_item *item)
+{
+    *(unsigned *)context = item->letter.record.hops;
+    return true;
+}
+
+/* The circle guard goes on counting where it was. */
+static void
+a_letter_keeps_its_hops(void **state)
+{
+    struct bench *bench = bench_new(59);
+    struct diag_list diags = {0};
+    unsigned hops = 0;
+    bench->script.judge = reject_fives;
+    bench_open(bench);
+    push(bench, 5);
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    assert_int_equal(retry(bench, 0, UINT64_MAX), 1); /* rejected again: through the queue, too */
+    WAIT_UNTIL(outbox_is_drained(bench->outbox));
+    assert_true(dead_list_each(bench->options.os, "sinks/alerts/dead", note_hops, &hops, &diags));
+    assert_int_equal(hops, 3);
+    diag_list_fini(&diags);
+    bench_free(bench);
+}
+
+static void
+a_letter_of_the_first_version_is_read(void **state)
+{
+    static const char props[] = "\x01\x03web\x03hot\x04mqtt\x01t\x00\x02no\x29\x02\x54\x03\x02\x04";
+    const struct record record = {.topic = BYTES("sensors/7"),
+                                  .props = bytes_of(props, sizeof props - 1),
+                                  .payload = BYTES("{}")};
+    struct dead_letter letter;
+    assert_true(dead_letter_decode(&record, &letter));
+    assert_bytes(letter.reason, "no");
+    assert_int_equal(letter.record.id.position, 41);
+    assert_int_equal(letter.attempts, 3);
+    assert_int_equal(letter.last_attempt_us, 2);
+    assert_int_equal(letter.record.hops, 0);
+}
+
 static void
 a_full_outbox_takes_no_letters(void **state)
 {
@@ -347,6 +416,9 @@ main(void)
             cmocka_unit_test(a_letter_that_is_rejected_again_is_a_new_one),
             cmocka_unit_test(a_letter_on_its_way_is_not_sent_twice),
             cmocka_unit_test(a_crash_while_letters_are_on_their_way_loses_none),
+            cmocka_unit_test(a_letter_that_waits_after_a_restart_is_not_sent_twice),
+            cmocka_unit_test(a_letter_keeps_its_hops),
+            cmocka_unit_test(a_letter_of_the_first_version_is_read),
             cmocka_unit_test(a_full_outbox_takes_no_letters),
             cmocka_unit_test(dropped_letters_are_gone_and_their_space_too),
             cmocka_unit_test(above_the_bound_the_oldest_letters_are_dropped_and_counted),
