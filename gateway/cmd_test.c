@@ -127,7 +127,7 @@ read_text(const char *path, size_t max_bytes, struct buf *out, struct diag_list 
     int result = os_read_file(&os_posix, path, max_bytes, out);
     if (result < 0) {
         diag_at(diags, DIAG_ERROR, &place, "cannot be read: %s",
-                result == -EFBIG ? "larger than 1 MB" : strerror(-result));
+                result == -EFBIG ? "larger than 1 MiB" : strerror(-result));
     }
     return result >= 0;
 }

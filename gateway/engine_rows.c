@@ -148,7 +148,7 @@ run_error_action(struct run *run, const struct ruleset_rule *rule,
             continue;
         }
         if (output->payload.size + output->text.size + output->params.size > ROW_BYTES_MAX) {
-            note_error_failure(run, rule, BYTES("its message is larger than 32 MB"));
+            note_error_failure(run, rule, BYTES("its message is larger than 32 MiB"));
             continue;
         }
         const struct ruleset_target *target = &rule->error_targets[output->target];
@@ -245,7 +245,7 @@ static void
 push_row(struct run *run, const struct ruleset_rule *rule, const struct rule_row *row)
 {
     if (size_of_row(run, rule, row) > ROW_BYTES_MAX) {
-        note_failure(run, rule, "its row is larger than 32 MB");
+        note_failure(run, rule, "its row is larger than 32 MiB");
         return;
     }
     if (run->hops >= MESSAGE_HOPS_LIMIT) {

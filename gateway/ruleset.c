@@ -205,7 +205,7 @@ read_candidate(struct load *load, const char *path, struct candidate *candidate)
     if (result < 0) {
         struct diag_place place = {.file = bytes_of_string(path)};
         diag_at(load->diags, DIAG_ERROR, &place, "cannot be read: %s",
-                result == -EFBIG ? "larger than 1 MB" : strerror(-result));
+                result == -EFBIG ? "larger than 1 MiB" : strerror(-result));
         load->report->changed++;
         fall_back(load, candidate);
     } else {

@@ -345,7 +345,7 @@ is_within_limits(struct run *run, const struct ruletest_step *step)
     if (run->report->messages >= RULETEST_MESSAGES_MAX && step->has_message) {
         what = "more than 10000 messages in one test";
     } else if (run->output_bytes > RULETEST_OUTPUT_MAX_BYTES) {
-        what = "the rules give more than 16 MB in one test";
+        what = "the rules give more than 16 MiB in one test";
     } else if (os != NULL && os->mono_us(os) > run->deadline_us) {
         what = "the test takes longer than 2 seconds";
     }

@@ -73,7 +73,7 @@ ruletest_permits(const struct ruletest_text *test, const struct rule_file *rules
     if (test->error != 0) {
         struct diag_place place = {.file = path};
         diag_at(diags, DIAG_ERROR, &place, "cannot be read: %s",
-                test->error == EFBIG ? "larger than 1 MB" : strerror(test->error));
+                test->error == EFBIG ? "larger than 1 MiB" : strerror(test->error));
         return false;
     }
     return ruletest_run(rules, path, buf_bytes(&test->text), &options, &report, diags);

@@ -374,8 +374,9 @@ print_ingest(const cJSON *root, struct buf *out)
     }
     buf_append_char(out, '\n');
     const cJSON *journal = cJSON_GetObjectItemCaseSensitive(root, "journal");
-    buf_printf(out, "journal  %" PRId64 " segments, %.1f MB", number_of(journal, "segments"),
-               (double)number_of(journal, "bytes") / 1e6);
+    buf_append_string(out, "journal  ");
+    buf_append_count(out, (uint64_t)number_of(journal, "segments"), "segment");
+    buf_printf(out, ", %.1f MB", (double)number_of(journal, "bytes") / 1e6);
     if (number_of(journal, "quarantined") > 0) {
         buf_printf(out, ", %" PRId64 " damaged stretches in quarantine",
                    number_of(journal, "quarantined"));

@@ -593,7 +593,7 @@ rule_document_parse(struct rule_file **out, struct bytes path, struct bytes text
     size_t errors = diags->errors;
     struct diag_place place = {.file = path};
     if (text.size > DOCUMENT_MAX_BYTES) {
-        diag_at(diags, DIAG_ERROR, &place, "the document is larger than 1 MB");
+        diag_at(diags, DIAG_ERROR, &place, "the document is larger than 1 MiB");
         return false;
     }
     if (!loader_check_text(path, text, diags)) {

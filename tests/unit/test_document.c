@@ -359,7 +359,7 @@ a_huge_document_is_refused(void **state)
     while (text.size < 1100 * 1024) {
         buf_append_string(&text, "                ");
     }
-    SAYS(buf_string(&text), false, "larger than 1 MB");
+    SAYS(buf_string(&text), false, "larger than 1 MiB");
     buf_fini(&text);
 }
 

@@ -264,7 +264,7 @@ a_test_has_limits(void **state)
     }
     buf_append_string(&text, "+1s other x\n");
     result = run(buf_string(&many), buf_string(&text));
-    assert_non_null(strstr(buf_string(&result.said), "the rules give more than 16 MB"));
+    assert_non_null(strstr(buf_string(&result.said), "the rules give more than 16 MiB"));
     result_fini(&result);
     buf_fini(&many);
     buf_fini(&text);
