@@ -33,6 +33,7 @@ enum {
     FULL_LOG_EVERY_MS = 60000,
     STATE_BYTES_PER_MS = 64,
     STATE_INTERVAL_MAX_MS = 30000,
+    AUDIT_EVERY_MS = 900, /* a little less than the interval of checkpoints by default */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
 
@@ -258,12 +259,24 @@ sinks_hold_something(const struct engine *engine)
     return false;
 }
 
+/* With short intervals not at each checkpoint: it walks over all rules. */
+static void
+audit(struct engine *engine)
+{
+    int64_t now_us = engine->options.os->mono_us(engine->options.os);
+    if (engine->options.is_stepped ||
+        now_us - engine->audited_at_us >= (int64_t)AUDIT_EVERY_MS * 1000) {
+        engine->audited_at_us = now_us;
+        engine_check_ledger(engine);
+    }
+}
+
 static void
 checkpoint_now(struct engine *engine)
 {
     const struct os *os = engine->options.os;
     struct diag_list diags = {0};
-    engine_check_ledger(engine);
+    audit(engine);
     int64_t began_us = os->mono_us(os);
     bool committed = engine_commit_cut(engine, &diags);
     engine->hurried = false;
@@ -706,6 +719,7 @@ engine_commit(struct engine *engine)
 {
     check(!engine->started);
     if (engine->current != NULL) {
+        engine_check_ledger(engine);
         checkpoint_now(engine);
     }
 }

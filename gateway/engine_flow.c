@@ -248,6 +248,7 @@ count_flow(struct flow *flow)
     stream_run_stats(flow->run, &now);
     add(&counters->messages, now.rows_in, told->rows_in);
     add(&counters->stream.used, now.used, told->used);
+    add(&counters->stream.rejected, now.rejected, told->rejected);
     add(&counters->stream.turned_away, now.turned_away, told->turned_away);
     add(&counters->stream.bad, now.bad, told->bad);
     add(&counters->stream.null_rowtime, now.null_rowtime, told->null_rowtime);

@@ -136,6 +136,7 @@ judge_messages(struct engine *engine, const struct ruleset_rule *rule)
     ledger_in(&account, "messages", load(&counters->messages));
     if (is_flow) {
         ledger_out(&account, "used", load(&counters->stream.used));
+        ledger_out(&account, "rejected", load(&counters->stream.rejected));
         ledger_out(&account, "turned away", load(&counters->stream.turned_away));
         ledger_judge(engine->ledger, &account);
         return;

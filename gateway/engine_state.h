@@ -97,6 +97,7 @@ struct engine {
     struct arena arena; /* for one record */
     struct host host;   /* what rules may ask */
     int64_t committed_at_us; /* monotonic */
+    int64_t audited_at_us;   /* the same; of the ledger */
     bool moved; /* since the last commit */
     struct flow **flows;
     size_t flow_count, flow_capacity;

@@ -18,11 +18,11 @@
  *            `retained` are not among them: the first is a remark about some of `undefined` and the
  *            rest, the second counts messages that do not reach the rule.)
  *
- *   flow     messages     = used + turned away
- *            (stream SQL. What its source turns away it counts under a reason: bad, null_rowtime,
- *            future, failed, refused. These, and `late` and `no_window`, are no ends of a message:
- *            one that was used may be late for one window and in time for another, and what a
- *            window makes of a thousand may fail at the next operator.)
+ *   flow     messages     = used + rejected + turned away
+ *            (stream SQL. The source turns a message away as bad, null_rowtime, future, failed or
+ *            refused; what follows rejects it as late, no_window, null_rowtime, failed, bad or
+ *            refused. Those counters are no ends of a message: one may be late for two windows,
+ *            and what a window makes of a thousand may fail at the next operator.)
  *
  *   rows     made         = pushed
  *            (of a rule: rows times targets, and what its error action made, as the engine counts

@@ -214,6 +214,7 @@ write_rules(const struct ruleset *ruleset, struct buf *out)
             {"undefined", AT(undefined), true, false},
             {"failed", AT(failed), true, false},
             {"used", AT(stream.used), false, true},
+            {"rejected", AT(stream.rejected), false, true},
             {"turned_away", AT(stream.turned_away), false, true},
     };
     static const struct rule_metric rejected[] = {

@@ -36,7 +36,7 @@ struct rule_counters {
     _Atomic uint64_t error_failed; /* messages of the error action that could not be made */
     _Atomic uint64_t error_rows;   /* and those that were handed to sinks */
     struct rule_stream_counters {  /* of stream SQL; see struct stream_stats */
-        _Atomic uint64_t used, turned_away; /* each message is one of them */
+        _Atomic uint64_t used, rejected, turned_away; /* each message is one of them */
         _Atomic uint64_t bad, null_rowtime, future, late, no_window, refused;
         _Atomic uint64_t state_bytes;
         _Atomic int64_t watermark_ms;

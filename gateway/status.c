@@ -187,6 +187,7 @@ add_stream(cJSON *item, const struct ruleset_rule *rule)
     int64_t watermark_ms = atomic_load_explicit(&counters->watermark_ms, memory_order_relaxed);
     cJSON *stream = cJSON_AddObjectToObject(item, "stream");
     add_count(stream, "used", load(&counters->used));
+    add_count(stream, "rejected", load(&counters->rejected));
     add_count(stream, "turned_away", load(&counters->turned_away));
     add_count(stream, "bad", load(&counters->bad));
     add_count(stream, "null_rowtime", load(&counters->null_rowtime));

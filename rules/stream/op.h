@@ -129,8 +129,8 @@ struct stream_source_plan {
     size_t index;                               /* of the source in the program */
 };
 extern const struct stream_op_class stream_source_class;
-/* False: the source turned it away, and has said why. */
-bool stream_source_message(struct stream_op *op, struct stream_run *run,
+/* Counts the message as used, rejected or turned away; who does not use it has said why. */
+void stream_source_message(struct stream_op *op, struct stream_run *run,
                            const struct stream_message *message);
 
 /* select.c: WHERE or HAVING, then the items of SELECT. */

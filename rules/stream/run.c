@@ -303,9 +303,7 @@ stream_run_message(struct stream_run *run, size_t source, const struct stream_me
     size_t seen = 0;
     for (size_t i = 0; i < run->op_count; i++) {
         if (run->ops[i]->plan->class == &stream_source_class && seen++ == source) {
-            bool is_used = stream_source_message(run->ops[i], run, message);
-            run->stats.used += is_used;
-            run->stats.turned_away += !is_used;
+            stream_source_message(run->ops[i], run, message);
             break;
         }
     }
@@ -338,6 +336,7 @@ add_stats(void *context, struct stream_run *child)
     sum->rows_in += own->rows_in;
     sum->rows_out += own->rows_out;
     sum->used += own->used;
+    sum->rejected += own->rejected;
     sum->turned_away += own->turned_away;
     sum->bad += own->bad;
     sum->null_rowtime += own->null_rowtime;

@@ -104,28 +104,48 @@ check_event_time(const struct stream_source_plan *plan, struct stream_run *run,
     return true;
 }
 
-bool
-stream_source_message(struct stream_op *op, struct stream_run *run,
-                      const struct stream_message *message)
+/* False: the row is not to be used, and why has been said. */
+static bool
+read_row(const struct source_op *source, struct stream_run *run,
+         const struct stream_message *message, struct stream_value *row)
 {
-    struct source_op *source = (struct source_op *)op;
-    const struct stream_source_plan *plan = (const struct stream_source_plan *)op->plan;
-    struct stream_value *row = arena_new_array(&run->arena, struct stream_value,
-                                               plan->op.schema.count);
-    source->last_row_ms = run->context.now_ms;
-    source->is_idle = false;
-    stream_push_idle(op, run, false);
+    const struct stream_source_plan *plan = (const struct stream_source_plan *)source->op.plan;
     if (!read_columns(plan, run, message, row)) {
         run->stats.bad++;
         stream_reject(run, "not JSON, or a column has another type");
         return false;
     }
-    if (!compute_columns(source, run, row) || !check_event_time(plan, run, message, row)) {
-        return false;
+    return compute_columns(source, run, row) && check_event_time(plan, run, message, row);
+}
+
+/* Grows with each row that something rejects. */
+static uint64_t
+count_rejections(const struct stream_stats *stats)
+{
+    return stats->bad + stats->null_rowtime + stats->late + stats->no_window + stats->failed +
+           stats->refused;
+}
+
+void
+stream_source_message(struct stream_op *op, struct stream_run *run,
+                      const struct stream_message *message)
+{
+    struct source_op *source = (struct source_op *)op;
+    struct stream_value *row =
+            arena_new_array(&run->arena, struct stream_value, op->plan->schema.count);
+    source->last_row_ms = run->context.now_ms;
+    source->is_idle = false;
+    stream_push_idle(op, run, false);
+    if (!read_row(source, run, message, row)) {
+        run->stats.turned_away++;
+        return;
     }
+    uint64_t before = count_rejections(&run->stats);
     stream_push(op, run, row);
+    bool is_rejected = count_rejections(&run->stats) > before;
+    run->stats.rejected += is_rejected;
+    run->stats.used += !is_rejected;
     advance(source, run, row);
-    return true;
 }
 
 /* After idle_ms without a row the source holds nobody back; or its event time goes on by the clock,

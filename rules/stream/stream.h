@@ -121,9 +121,10 @@ struct stream_output {
 };
 
 struct stream_stats {
-    uint64_t rows_in;      /* = used + turned_away */
+    uint64_t rows_in;      /* = used + rejected + turned_away */
     uint64_t rows_out;
-    uint64_t used;         /* read and taken over by what follows the source */
+    uint64_t used;         /* read, and taken over by all that follows the source */
+    uint64_t rejected;     /* read, and rejected by something that follows, as one of those below */
     uint64_t turned_away;  /* by the source, as bad, null_rowtime, future, failed or refused */
     uint64_t bad;          /* not JSON, or a column of a wrong type */
     uint64_t null_rowtime; /* the event time is NULL */

@@ -550,6 +550,9 @@ rows_from_the_future_are_refused(void **state)
     run_script(DEVICES(", 'gateway.max-future'='10 min'"), payloads, 0, &lookups, &stats);
     assert_int_equal(stats.future, 1);
     assert_int_equal(stats.late, 0);
+    assert_int_equal(stats.turned_away, 1);
+    assert_int_equal(stats.rejected, 0);
+    assert_int_equal(stats.used, 1);
     buf_fini(&lookups.rows);
 }
 
@@ -565,9 +568,12 @@ with_a_watermark_for_each_key_a_fast_clock_harms_nobody(void **state)
     struct stream_stats stats;
     run_script(DEVICES(""), payloads, 0, &lookups, &stats);
     assert_int_equal(stats.late, 3);
+    assert_int_equal(stats.rejected, 3);
+    assert_int_equal(stats.used, 1);
     run_script(DEVICES(", 'gateway.watermark-scope'='key'"), payloads, 0, &lookups, &stats);
     assert_int_equal(stats.late, 0);
     assert_int_equal(stats.rows_in, 4);
+    assert_int_equal(stats.used, 4);
     assert_string_equal(buf_string(&lookups.rows), "{\"id\":\"a\",\"n\":2}\n");
     buf_fini(&lookups.rows);
 }
