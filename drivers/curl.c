@@ -202,35 +202,63 @@ take_part(CURLU *url, CURLUPart part, struct arena *arena, struct bytes *out)
     return present;
 }
 
-/* Reads the host, and refuses what must not be in an URL of a rule file. */
+/* An option that holds an URL. */
+struct url_option {
+    const char *name, *text;
+    unsigned flags;                       /* of curl_url_set() */
+    const char *hint, *credentials_hint;  /* how to write it; where a user name belongs */
+};
+
+/* Reads host and scheme, and refuses what must not be in an URL of a rule file. */
 static bool
-check_url(struct http_client *client, const char *text, struct diag_list *diags)
+read_url(const struct url_option *option, struct arena *arena, struct bytes *host,
+         struct bytes *scheme, struct diag_list *diags)
 {
     CURLU *url = curl_url();
     check(url != NULL);
-    CURLUcode result = curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
-    struct bytes scheme = {0}, user = {0};
-    bool has_user = take_part(url, CURLUPART_USER, &client->arena, &user);
+    CURLUcode result = curl_url_set(url, CURLUPART_URL, option->text,
+                                    CURLU_NON_SUPPORT_SCHEME | option->flags);
+    struct bytes user = {0};
+    bool has_user = take_part(url, CURLUPART_USER, arena, &user);
     bool good = false;
-    if (result != CURLUE_OK ||
-        !take_part(url, CURLUPART_HOST, &client->arena, &client->peer.host)) {
-        diag_error(diags, DIAG_INVALID, "'url' is not an URL: %s", curl_url_strerror(result));
-        diag_hint(diags, "write it as https://host/path");
-    } else if (!take_part(url, CURLUPART_SCHEME, &client->arena, &scheme) ||
-               (!bytes_equal_string(scheme, "http") && !bytes_equal_string(scheme, "https"))) {
-        diag_error(diags, DIAG_INVALID, "'url' has the scheme '%.*s', expected https or http",
-                   BYTES_ARG(scheme));
+    if (result != CURLUE_OK || !take_part(url, CURLUPART_HOST, arena, host)) {
+        diag_error(diags, DIAG_INVALID, "'%s' is not an URL: %s", option->name,
+                   curl_url_strerror(result));
+        diag_hint(diags, "write it as %s", option->hint);
+    } else if (!take_part(url, CURLUPART_SCHEME, arena, scheme) ||
+               (!bytes_equal_string(*scheme, "http") && !bytes_equal_string(*scheme, "https"))) {
+        diag_error(diags, DIAG_INVALID, "'%s' has the scheme '%.*s', expected https or http",
+                   option->name, BYTES_ARG(*scheme));
     } else if (has_user) {
-        diag_error(diags, DIAG_INVALID, "'url' holds a user name");
-        diag_hint(diags, "use the options 'username' and 'password', which are not logged");
-    } else if (strstr(text, "${") != NULL) {
-        diag_error(diags, DIAG_INVALID, "'url' holds a template, but it must be literal");
+        diag_error(diags, DIAG_INVALID, "'%s' holds a user name", option->name);
+        diag_hint(diags, "use the options %s, which are not logged", option->credentials_hint);
+    } else if (strstr(option->text, "${") != NULL) {
+        diag_error(diags, DIAG_INVALID, "'%s' holds a template, but it must be literal",
+                   option->name);
     } else {
-        client->peer.is_tls = bytes_equal_string(scheme, "https");
         good = true;
     }
     curl_url_cleanup(url);
     return good;
+}
+
+static bool
+check_urls(struct http_client *client, const struct http_settings *settings,
+           struct diag_list *diags)
+{
+    struct url_option url = {.name = "url", .text = settings->url, .hint = "https://host/path",
+                             .credentials_hint = "'username' and 'password'"};
+    struct url_option proxy = {.name = "proxy", .text = settings->proxy, .hint = "http://host:port",
+                               .flags = CURLU_GUESS_SCHEME,
+                               .credentials_hint = "'proxy_username' and 'proxy_password'"};
+    struct bytes scheme, proxy_host, proxy_scheme;
+    if (!read_url(&url, &client->arena, &client->peer.host, &scheme, diags) ||
+        (settings->proxy != NULL &&
+         !read_url(&proxy, &client->arena, &proxy_host, &proxy_scheme, diags))) {
+        return false;
+    }
+    client->peer.is_tls = bytes_equal_string(scheme, "https");
+    return true;
 }
 
 static bool
@@ -243,6 +271,10 @@ check_credentials(const struct http_settings *settings, struct diag_list *diags)
         diag_error(diags, DIAG_INVALID, "'token' holds control characters");
     } else if (settings->password != NULL && settings->username == NULL) {
         diag_error(diags, DIAG_INVALID, "'password' is set without 'username'");
+    } else if (settings->proxy_password != NULL && settings->proxy_username == NULL) {
+        diag_error(diags, DIAG_INVALID, "'proxy_password' is set without 'proxy_username'");
+    } else if (settings->proxy_username != NULL && settings->proxy == NULL) {
+        diag_error(diags, DIAG_INVALID, "'proxy_username' is set without 'proxy'");
     } else if ((settings->key != NULL) != (settings->certificate != NULL)) {
         diag_error(diags, DIAG_INVALID, "'certificate' and 'key' are set only together");
     } else {
@@ -271,9 +303,6 @@ set_transport(struct http_client *client, const struct http_settings *settings)
     curl_easy_setopt(curl, CURLOPT_URL, settings->url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, settings->proxy == NULL ? "" : settings->proxy);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "headgate");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
@@ -293,6 +322,27 @@ set_transport(struct http_client *client, const struct http_settings *settings)
     curl_easy_setopt(curl, CURLOPT_SSLKEY, settings->key);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, settings->insecure ? 0L : 1L);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, settings->insecure ? 0L : 2L);
+}
+
+/* Never those of the environment: rule files say where records go. */
+static void
+set_proxy(CURL *curl, const struct http_settings *settings)
+{
+    curl_easy_setopt(curl, CURLOPT_PROXY, settings->proxy == NULL ? "" : settings->proxy);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(curl, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* no secrets to it */
+    if (settings->proxy_username != NULL) {
+        curl_easy_setopt(curl, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(curl, CURLOPT_PROXYUSERNAME, settings->proxy_username);
+        curl_easy_setopt(curl, CURLOPT_PROXYPASSWORD,
+                         settings->proxy_password == NULL ? "" : settings->proxy_password);
+    }
+}
+
+static void
+set_credentials(CURL *curl, const struct http_settings *settings)
+{
     if (settings->username != NULL) {
         curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(curl, CURLOPT_USERNAME, settings->username);
@@ -338,7 +388,7 @@ http_client_new(struct http_client **out, const struct http_settings *settings,
     struct http_client *client = mem_new(struct http_client);
     client->curl = curl_easy_init();
     check(client->curl != NULL);
-    bool good = check_url(client, settings->url, diags) && check_credentials(settings, diags) &&
+    bool good = check_urls(client, settings, diags) && check_credentials(settings, diags) &&
                 check_files(settings, diags) &&
                 (settings->headers == NULL || add_headers(client, settings->headers, diags));
     if (!good) {
@@ -353,6 +403,8 @@ http_client_new(struct http_client **out, const struct http_settings *settings,
                               !host_is_literal(client->peer.host);
     client->headers = curl_slist_append(client->headers, "Expect:"); /* no 1 s wait for a "100" */
     set_transport(client, settings);
+    set_proxy(client->curl, settings);
+    set_credentials(client->curl, settings);
     set_callbacks(client);
     if (settings->pinned_address != NULL) {
         pin_address(client, settings->pinned_address);

@@ -22,7 +22,8 @@
 
 struct http_settings {
     const char *url; /* literal; no user name or password in it */
-    const char *proxy;
+    const char *proxy; /* http://host:port, no user name in it; NULL: none */
+    const char *proxy_username, *proxy_password; /* Basic, or NULL */
     const char *ca, *certificate, *key; /* PEM files; NULL: the system's CAs, no certificate */
     bool insecure;                      /* any certificate will do */
     bool allow_private;

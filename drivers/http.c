@@ -5,8 +5,8 @@
  * JSON payloads only; `single` sends one record a request, bytes as they are. With `envelope` each
  * payload is wrapped: {"id":"mqtt:17:0","topic":...,"time":<ms>,"payload":...}.
  *
- * Headers. Those of the record's parameters (http_params.h), of a request with several records those
- * of the last one; they come before what the driver would set itself.
+ * Headers. Those of the record's parameters (http_params.h), of a request with several records
+ * those of the last one; they come before what the driver would set itself.
  *
  * Identity. Each request carries
  *   Idempotency-Key: sink/stream:position.output-stream:position.output/crc
@@ -21,7 +21,7 @@
  *   other 2xx                      DONE
  *   408 425 429 5xx, no answer     RETRY, after Retry-After where the answer has it
  *   3xx 401 407                    RETRY: about the configuration, not about the records; nothing
- *                                  is given up while the owner mends it
+ *     415 to a compressed body       is given up while the owner mends it
  *     with 'retry' = 'aws' only 429, 5xx and no answer: AWS IoT gives all others up at once
  *   413 and other 4xx              more than one record: the halves are sent in turn;
  *                                  one record: REJECT with the status and the answer's first bytes
@@ -36,8 +36,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wire.h"
+#include "compress.h"
 #include "curl.h"
-#include "gzip.h"
 #include "http_items.h"
 #include "http_params.h"
 
@@ -52,7 +52,9 @@ enum { METHOD_POST, METHOD_PUT, METHOD_PATCH };
 
 enum retry { RETRY_PATIENT, RETRY_AWS };
 
-enum { MULTI_STATUS = 207, REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
+enum { MULTI_STATUS = 207, UNSUPPORTED_MEDIA = 415 };
+
+enum { REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
 
 struct http_options {
     char *url;
@@ -62,7 +64,8 @@ struct http_options {
     bool envelope;
     char *content_type;
     char *headers;
-    bool gzip;
+    bool gzip; /* an older way to say 'compression' = 'gzip' */
+    int compression;
     char *token;
     char *username;
     char *password;
@@ -72,6 +75,8 @@ struct http_options {
     bool insecure;
     bool allow_private;
     char *proxy;
+    char *proxy_username;
+    char *proxy_password;
     int64_t timeout_ms;
     int64_t connect_timeout_ms;
 };
@@ -80,6 +85,7 @@ struct http_sink {
     const struct http_options *options;
     const struct driver_env *env;
     struct http_client *client;
+    enum compression compression;
     struct buf body;
     struct buf packed;
     struct buf key; /* "Idempotency-Key: <sink>/" and what follows */
@@ -117,17 +123,33 @@ http_close(void *instance)
 }
 
 static bool
+choose_compression(const struct http_options *options, enum compression *out,
+                   struct diag_list *diags)
+{
+    if (options->gzip && options->compression == COMPRESSION_ZSTD) {
+        diag_error(diags, DIAG_INVALID, "both 'gzip' and 'compression' = 'zstd' are set");
+        diag_hint(diags, "leave 'gzip' away");
+        return false;
+    }
+    *out = options->gzip ? COMPRESSION_GZIP : (enum compression)options->compression;
+    return true;
+}
+
+static bool
 http_open(void **out_instance, const struct driver_env *env, const void *options,
           const struct driver_declaration *declaration, struct diag_list *diags)
 {
     const struct http_options *o = options;
+    enum compression compression;
     struct http_settings settings = {
-            .url = o->url, .proxy = o->proxy, .ca = o->ca, .certificate = o->certificate,
+            .url = o->url, .proxy = o->proxy, .proxy_username = o->proxy_username,
+            .proxy_password = o->proxy_password, .ca = o->ca, .certificate = o->certificate,
             .key = o->key, .insecure = o->insecure, .allow_private = o->allow_private,
             .username = o->username, .password = o->password, .token = o->token,
             .headers = o->headers, .connect_timeout_ms = o->connect_timeout_ms};
     struct http_client *client;
-    if (!http_client_new(&client, &settings, diags)) {
+    if (!choose_compression(o, &compression, diags) ||
+        !http_client_new(&client, &settings, diags)) {
         return false;
     }
     if (o->insecure) {
@@ -138,6 +160,7 @@ http_open(void **out_instance, const struct driver_env *env, const void *options
     sink->options = o;
     sink->env = env;
     sink->client = client;
+    sink->compression = compression;
     buf_append_string(&sink->key, "Idempotency-Key: ");
     append_name(&sink->key, bytes_of_string(env->name));
     buf_append_char(&sink->key, '/');
@@ -290,8 +313,8 @@ build_headers(struct http_sink *sink, const struct sink_record *records, size_t 
         append_id(&id, &records[0], ':');
         add_header(&list, &given, "Headgate-Id", bytes_of_string(buf_string(&id)));
     }
-    if (sink->options->gzip) {
-        list.lines[list.count++] = "Content-Encoding: gzip";
+    if (sink->compression != COMPRESSION_NONE) {
+        list.lines[list.count++] = compress_header(sink->compression);
     }
     return list.lines;
 }
@@ -307,9 +330,9 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
     build_body(sink, records, count);
     const char *const *headers = build_headers(sink, records, count, arena);
     struct bytes body = buf_bytes(&sink->body);
-    if (options->gzip) {
+    if (sink->compression != COMPRESSION_NONE) {
         buf_clear(&sink->packed);
-        gzip_append(&sink->packed, body);
+        compress_append(&sink->packed, body, sink->compression);
         body = buf_bytes(&sink->packed);
     }
     struct http_request request = {.method = methods[options->method], .headers = headers,
@@ -325,15 +348,16 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
 enum judgement { JUDGED_DONE, JUDGED_RETRY, JUDGED_RECORDS, JUDGED_EACH };
 
 static enum judgement
-judge(const struct http_options *options, int status)
+judge(const struct http_sink *sink, int status)
 {
     if (status >= 200 && status < 300) {
         return status == MULTI_STATUS ? JUDGED_EACH : JUDGED_DONE;
     }
-    if (options->retry == RETRY_AWS) {
+    if (sink->options->retry == RETRY_AWS) {
         return status == 429 || status >= 500 ? JUDGED_RETRY : JUDGED_RECORDS;
     }
-    bool configuration = status < 400 || status == 401 || status == 407;
+    bool coding = status == UNSUPPORTED_MEDIA && sink->compression != COMPRESSION_NONE;
+    bool configuration = status < 400 || status == 401 || status == 407 || coding;
     bool passing = status == 408 || status == 425 || status == 429 || status >= 500;
     return configuration || passing ? JUDGED_RETRY : JUDGED_RECORDS;
 }
@@ -365,10 +389,18 @@ describe(int status, struct bytes said, struct arena *arena)
                         words.size > 0 ? ": " : "", BYTES_ARG(words));
 }
 
+/* The same, with what the owner can do about it. */
 static struct bytes
-describe_reply(const struct http_reply *reply, struct arena *arena)
+describe_reply(const struct http_sink *sink, const struct http_reply *reply, struct arena *arena)
 {
-    return describe(reply->status, reply->body, arena);
+    struct bytes text = describe(reply->status, reply->body, arena);
+    const char *hint = "";
+    if (reply->status == UNSUPPORTED_MEDIA && sink->compression != COMPRESSION_NONE) {
+        hint = "; if the server cannot read what is compressed so, set 'compression' = 'none'";
+    } else if (reply->status == 407) {
+        hint = "; set 'proxy_username' and 'proxy_password'";
+    }
+    return arena_printf(arena, "%.*s%s", BYTES_ARG(text), hint);
 }
 
 /* "what happened; what to do". */
@@ -403,10 +435,10 @@ time_left_ms(const struct http_sink *sink, const struct batch *batch)
 }
 
 static struct outcome
-judge_item(const struct http_options *options, const struct http_item *item,
+judge_item(const struct http_sink *sink, const struct http_item *item,
            const struct http_reply *reply, struct arena *arena)
 {
-    enum judgement judgement = judge(options, item->status);
+    enum judgement judgement = judge(sink, item->status);
     if (judgement == JUDGED_DONE) {
         return (struct outcome){.verdict = VERDICT_DONE};
     }
@@ -431,7 +463,7 @@ take_items(struct http_sink *sink, struct batch *batch, size_t from, size_t to,
     }
     bool go_on = true;
     for (size_t i = from; i < to; i++) {
-        batch->outcomes[i] = judge_item(sink->options, &items[i - from], reply, batch->arena);
+        batch->outcomes[i] = judge_item(sink, &items[i - from], reply, batch->arena);
         if (batch->outcomes[i].verdict == VERDICT_DONE) {
             atomic_fetch_add(&sink->sent, 1);
         } else if (batch->outcomes[i].verdict == VERDICT_RETRY && go_on) {
@@ -456,18 +488,19 @@ deliver_range(struct http_sink *sink, struct batch *batch, size_t from, size_t t
     } else if (!send_records(sink, batch->records + from, to - from, batch->arena, timeout_ms,
                              &reply, &diags)) {
         retry.reason = describe_failure(&diags, batch->arena);
-    } else if (judge(sink->options, reply.status) == JUDGED_DONE) {
+    } else if (judge(sink, reply.status) == JUDGED_DONE) {
         set_outcomes(batch, from, to, (struct outcome){.verdict = VERDICT_DONE});
         atomic_fetch_add(&sink->sent, to - from);
         go_on = true;
-    } else if (judge(sink->options, reply.status) == JUDGED_EACH) {
+    } else if (judge(sink, reply.status) == JUDGED_EACH) {
         go_on = take_items(sink, batch, from, to, &reply, &retry);
-    } else if (judge(sink->options, reply.status) == JUDGED_RETRY) {
+    } else if (judge(sink, reply.status) == JUDGED_RETRY) {
         retry.retry_after_ms = reply.retry_after_ms;
-        retry.reason = describe_reply(&reply, batch->arena);
+        retry.reason = describe_reply(sink, &reply, batch->arena);
     } else if (to - from == 1) {
         batch->outcomes[from] = (struct outcome){.verdict = VERDICT_REJECT,
-                                                 .reason = describe_reply(&reply, batch->arena)};
+                                                 .reason = describe_reply(sink, &reply,
+                                                                          batch->arena)};
         go_on = true;
     } else {
         *split = true;
@@ -541,7 +574,7 @@ http_health(void *instance, struct health *out)
     struct http_sink *sink = instance;
     int status = atomic_load(&sink->last_status);
     uint64_t requests = atomic_load(&sink->requests);
-    bool fine = requests == 0 || judge(sink->options, status) != JUDGED_RETRY;
+    bool fine = requests == 0 || judge(sink, status) != JUDGED_RETRY;
     out->state = fine ? HEALTH_OK : HEALTH_WAITING;
     if (requests > 0 && status == 0) {
         snprintf(out->sentence, sizeof out->sentence, "no answer from %s", sink->options->url);
@@ -575,8 +608,11 @@ static const struct option http_options[] = {
         {.name = "headers", .type = OPTION_SECRET, .offset = FIELD(headers),
          .doc = "More headers, 'Name: value', one a line or separated by '|'; never shown. Also "
                 "file:PATH or env:NAME."},
+        {.name = "compression", .type = OPTION_CHOICE, .offset = FIELD(compression),
+         .fallback = "none", .choices = "none|gzip|zstd",
+         .doc = "Compress the body (Content-Encoding); the server must know how to read that."},
         {.name = "gzip", .type = OPTION_BOOL, .offset = FIELD(gzip), .fallback = "false",
-         .doc = "Compress the body (Content-Encoding: gzip)."},
+         .doc = "The same as 'compression' = 'gzip'."},
         {.name = "token", .type = OPTION_SECRET, .offset = FIELD(token),
          .doc = "Sent as 'Authorization: Bearer'; the text, file:PATH or env:NAME."},
         {.name = "username", .type = OPTION_STRING, .offset = FIELD(username),
@@ -597,6 +633,10 @@ static const struct option http_options[] = {
                 "to them. Addresses and 'localhost' written in 'url' need no permission."},
         {.name = "proxy", .type = OPTION_STRING, .offset = FIELD(proxy),
          .doc = "HTTP proxy, http://host:port. The environment's proxy variables are not read."},
+        {.name = "proxy_username", .type = OPTION_STRING, .offset = FIELD(proxy_username),
+         .doc = "User name for Basic authentication at the proxy."},
+        {.name = "proxy_password", .type = OPTION_SECRET, .offset = FIELD(proxy_password),
+         .doc = "Password of 'proxy_username'; the text, file:PATH or env:NAME."},
         {.name = "timeout", .type = OPTION_DURATION, .offset = FIELD(timeout_ms),
          .fallback = "10s", .min = 10, .max = 300000,
          .doc = "How long one request may take in all."},

@@ -88,7 +88,7 @@ def test_headers_are_guarded():
 
 
 LIBRARIES = {
-    'MQTTAsync.h': r'^drivers/mqtt', 'curl/curl.h': r'^drivers/curl', 'zstd.h': r'^drivers/series/',
+    'MQTTAsync.h': r'^drivers/mqtt', 'curl/curl.h': r'^drivers/curl', 'zstd.h': r'^drivers/compress',
     'seccomp.h': r'', 'pcre2.h': r'^rules/',
 }
 

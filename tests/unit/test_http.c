@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 /* A rig whose driver talks to a stub. */
 struct pair {
@@ -120,29 +121,71 @@ formats_shape_the_body(void **state)
     pair_close(&pair);
 }
 
+static const char row[] = "{\"temperature\":21.5,\"status\":\"OK\"}";
+
+enum { ROWS = 50, ROWS_BYTES = ROWS * 34 + ROWS + 1 };
+
+/* What is sent of 50 such rows with these options; the pair stays open. */
+static const struct stub_request *
+send_rows(struct pair *pair, const char *const *options)
+{
+    const char *payloads[ROWS];
+    for (size_t i = 0; i < ROWS; i++) {
+        payloads[i] = row;
+    }
+    pair_open(pair, answer_ok, NULL, options);
+    rig_write_strings(&pair->rig, payloads, ROWS, 5000);
+    assert_int_equal(rig_count(&pair->rig, VERDICT_DONE), ROWS);
+    return stub_request(pair->stub, 0);
+}
+
 static void
 gzip_shrinks_the_body(void **state)
 {
-    struct pair pair;
-    pair_open(&pair, answer_ok, NULL, (const char *[]){"gzip", "true", NULL});
-    const char *payloads[50];
-    for (size_t i = 0; i < 50; i++) {
-        payloads[i] = "{\"temperature\":21.5,\"status\":\"OK\"}";
+    static const char *const options[][3] = {{"gzip", "true"}, {"compression", "gzip"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct pair pair;
+        const struct stub_request *request = send_rows(&pair, options[i]);
+        assert_bytes(stub_header(request, "Content-Encoding"), "gzip");
+        assert_true(request->body.size < 200);
+        char plain[4096];
+        z_stream stream = {.next_in = (Bytef *)(uintptr_t)request->body.data,
+                           .avail_in = (uInt)request->body.size, .next_out = (Bytef *)plain,
+                           .avail_out = sizeof plain};
+        assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
+        assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+        assert_int_equal(stream.total_out, ROWS_BYTES);
+        assert_memory_equal(plain, "[{\"temperature\":21.5", 20);
+        inflateEnd(&stream);
+        pair_close(&pair);
     }
-    rig_write_strings(&pair.rig, payloads, 50, 5000);
-    const struct stub_request *request = stub_request(pair.stub, 0);
-    assert_bytes(stub_header(request, "Content-Encoding"), "gzip");
-    assert_true(request->body.size < 200);
-    char plain[4096];
-    z_stream stream = {.next_in = (Bytef *)(uintptr_t)request->body.data,
-                       .avail_in = (uInt)request->body.size, .next_out = (Bytef *)plain,
-                       .avail_out = sizeof plain};
-    assert_int_equal(inflateInit2(&stream, 15 + 16), Z_OK);
-    assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
-    assert_int_equal(stream.total_out, 50 * 34 + 51);
-    assert_memory_equal(plain, "[{\"temperature\":21.5", 20);
-    inflateEnd(&stream);
+}
+
+static void
+zstd_shrinks_the_body(void **state)
+{
+    struct pair pair;
+    const struct stub_request *plain =
+            send_rows(&pair, (const char *[]){"compression", "none", NULL});
+    assert_bytes(stub_header(plain, "Content-Encoding"), "");
+    assert_int_equal(plain->body.size, ROWS_BYTES);
+    char expected[ROWS_BYTES];
+    memcpy(expected, plain->body.data, sizeof expected);
+    char *key = bytes_to_string(stub_header(plain, "Idempotency-Key"));
     pair_close(&pair);
+
+    const struct stub_request *request =
+            send_rows(&pair, (const char *[]){"compression", "zstd", NULL});
+    assert_bytes(stub_header(request, "Content-Encoding"), "zstd");
+    assert_bytes(stub_header(request, "Content-Type"), "application/json");
+    assert_bytes(stub_header(request, "Idempotency-Key"), key);
+    assert_true(request->body.size < 150);
+    char got[4096];
+    assert_int_equal(ZSTD_decompress(got, sizeof got, request->body.data, request->body.size),
+                     ROWS_BYTES);
+    assert_memory_equal(got, expected, sizeof expected);
+    pair_close(&pair);
+    free(key);
 }
 
 static bool
@@ -351,6 +394,29 @@ answers_about_the_request_keep_the_records(void **state)
     }
 }
 
+static void
+a_server_that_cannot_decompress_keeps_the_records(void **state)
+{
+    static const struct {
+        const char *options[5];
+        enum verdict verdict;
+    } rows[] = {{{"compression", "zstd"}, VERDICT_RETRY},
+                {{"gzip", "true"}, VERDICT_RETRY},
+                {{"compression", "gzip", "retry", "aws"}, VERDICT_REJECT},
+                {{NULL}, VERDICT_REJECT}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pair pair;
+        int status = 415;
+        pair_open(&pair, answer_by_target, &status, rows[i].options);
+        rig_write_strings(&pair.rig, three, 1, 5000);
+        assert_int_equal(pair.rig.outcomes[0].verdict, rows[i].verdict);
+        if (i < 2) {
+            assert_contains(pair.rig.outcomes[0].reason, "set 'compression' = 'none'");
+        }
+        pair_close(&pair);
+    }
+}
+
 static bool
 drip_headers(struct stub *stub, const struct stub_request *request)
 {
@@ -519,6 +585,15 @@ wrong_options_are_named(void **state)
             {{"url", "https://h/", "headers", "Transfer-Encoding: x"},
              "header 'Transfer-Encoding' cannot be set"},
             {{"url", "https://h/", "password", "x"}, "'password' is set without 'username'"},
+            {{"url", "https://h/", "gzip", "true", "compression", "zstd"},
+             "both 'gzip' and 'compression' = 'zstd' are set"},
+            {{"url", "https://h/", "proxy", "socks5://p:1080"}, "'proxy' has the scheme 'socks5'"},
+            {{"url", "https://h/", "proxy", "http://me:pw@p:1"}, "'proxy' holds a user name"},
+            {{"url", "https://h/", "proxy", "http://"}, "'proxy' is not an URL"},
+            {{"url", "https://h/", "proxy_username", "a"},
+             "'proxy_username' is set without 'proxy'"},
+            {{"url", "https://h/", "proxy", "p:3128", "proxy_password", "a"},
+             "'proxy_password' is set without 'proxy_username'"},
             {{"url", "https://h/", "key", "/x"}, "'certificate' and 'key' are set only together"},
             {{"url", "https://h/", "ca", "/nonexistent.pem"}, "cannot read '/nonexistent.pem'"},
     };
@@ -612,6 +687,8 @@ main(void)
             cmocka_unit_test(a_batch_is_one_request),
             cmocka_unit_test(formats_shape_the_body),
             cmocka_unit_test(gzip_shrinks_the_body),
+            cmocka_unit_test(zstd_shrinks_the_body),
+            cmocka_unit_test(a_server_that_cannot_decompress_keeps_the_records),
             cmocka_unit_test(a_failed_request_comes_again_the_same),
             cmocka_unit_test(retry_after_is_handed_on),
             cmocka_unit_test(one_refused_record_of_a_hundred_is_found),

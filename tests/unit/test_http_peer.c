@@ -15,6 +15,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,7 +68,9 @@ static void
 read_line(struct server *server, char *line, size_t size)
 {
     size_t at = 0;
+    struct pollfd readable = {.fd = server->child.fd, .events = POLLIN};
     for (char c = 0; c != '\n'; at++) {
+        assert_int_equal(poll(&readable, 1, 20000), 1);
         assert_true(at < size && read(server->child.fd, &c, 1) == 1);
         line[at] = c == '\n' ? '\0' : c;
     }
@@ -358,6 +361,97 @@ redirects_are_not_followed(void **state)
     stub_stop(inside);
 }
 
+/* ---- proxies ---- */
+
+#define assert_line(server, expected)                  \
+    do {                                               \
+        char line_[200];                               \
+        read_line(server, line_, sizeof line_);        \
+        assert_string_equal(line_, expected);          \
+    } while (0)
+
+/* Names are the proxy's to resolve: inside.example is nowhere else. */
+static void
+a_proxy_takes_requests_and_opens_tunnels(void **state)
+{
+    struct server proxy, server;
+    struct keys keys;
+    char url[64], line[100];
+    struct stub *stub = stub_start(answer_ok, NULL);
+    keys_make(&keys);
+    server_start(&proxy, "http", "proxy_server.py");
+    snprintf(url, sizeof url, "http://inside.example:%d/in", stub_port(stub));
+    assert_true(delivers("url", url, "proxy", proxy.url, "headers", "X-Secret: 1"));
+    snprintf(line, sizeof line, "POST %s header X-Secret", url);
+    assert_line(&proxy, line);
+    assert_int_equal(stub_count(stub), 1);
+    stub_stop(stub);
+
+    tls_start(&server, &keys, "other.pem", "other-key.pem", "");
+    snprintf(url, sizeof url, "https://other.example:%s/", server.port);
+    assert_true(delivers("url", url, "proxy", proxy.url, "ca", path_of(&keys, "other.pem"),
+                         "headers", "X-Secret: 1", "token", "S3CR3T"));
+    snprintf(line, sizeof line, "CONNECT other.example:%s", server.port);
+    assert_line(&proxy, line);
+    assert_true(refuses("TLS: nobody whom this gateway trusts", "url", url, "proxy", proxy.url));
+    server_stop(&server);
+    server_stop(&proxy);
+    keys_remove(&keys);
+}
+
+static void
+a_proxy_may_want_credentials(void **state)
+{
+    struct server proxy;
+    char url[64];
+    struct stub *stub = stub_start(answer_ok, NULL);
+    server_start(&proxy, "http", "proxy_server.py gate:pa:ss");
+    snprintf(url, sizeof url, "http://inside.example:%d/in", stub_port(stub));
+    assert_true(refuses("HTTP 407; set 'proxy_username' and 'proxy_password'", "url", url, "proxy",
+                        proxy.url));
+    assert_true(refuses("HTTP 407", "url", url, "proxy", proxy.url, "proxy_username", "gate"));
+    assert_int_equal(stub_connections(stub), 0);
+    assert_true(delivers("url", url, "proxy", proxy.url, "proxy_username", "gate",
+                         "proxy_password", "pa:ss"));
+    assert_true(refuses("the proxy wants other credentials (HTTP 407); set 'proxy_username'", "url",
+                        "https://inside.example/", "proxy", proxy.url));
+    assert_true(refuses("Could not resolve proxy: nowhere.invalid; it is the name in 'proxy'",
+                        "url", url, "proxy", "http://nowhere.invalid:3128"));
+    server_stop(&proxy);
+    stub_stop(stub);
+}
+
+/* Neither to send records another way, nor to leave the proxy out that a rule file names. */
+static void
+the_environment_has_no_say(void **state)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "ALL_PROXY", "HTTPS_PROXY"};
+    struct server proxy;
+    char url[64];
+    for (size_t i = 0; i < 4; i++) {
+        setenv(names[i], "http://127.0.0.1:1", 1);
+    }
+    setenv("no_proxy", "*", 1);
+    setenv("NO_PROXY", "127.0.0.1,localhost", 1);
+    struct stub *stub = stub_start(answer_ok, NULL);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/in", stub_port(stub));
+    unsetenv("no_proxy");
+    assert_true(delivers("url", url));
+    setenv("no_proxy", "*", 1);
+    server_start(&proxy, "http", "proxy_server.py");
+    assert_true(delivers("url", url, "proxy", proxy.url));
+    char line[100];
+    snprintf(line, sizeof line, "POST %s", url);
+    assert_line(&proxy, line);
+    server_stop(&proxy);
+    stub_stop(stub);
+    for (size_t i = 0; i < 4; i++) {
+        unsetenv(names[i]);
+    }
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+}
+
 int
 main(void)
 {
@@ -369,6 +463,9 @@ main(void)
             cmocka_unit_test(private_addresses_are_known),
             cmocka_unit_test(names_must_resolve_to_public_addresses),
             cmocka_unit_test(redirects_are_not_followed),
+            cmocka_unit_test(a_proxy_takes_requests_and_opens_tunnels),
+            cmocka_unit_test(a_proxy_may_want_credentials),
+            cmocka_unit_test(the_environment_has_no_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
