@@ -130,6 +130,15 @@ is_any_sink_full(struct engine *engine)
     return false;
 }
 
+/* Where those begin that were received in this life. */
+static uint64_t
+first_fresh(const struct engine *engine, const struct input *input)
+{
+    const struct engine_source *source = &engine->options.source;
+    bool has_first = input->kind == INPUT_MESSAGES && source->first != NULL;
+    return has_first ? source->first(source->context) : UINT64_MAX;
+}
+
 /* Runs one batch; returns how many records it read. */
 static size_t
 process_input(struct engine *engine, struct input *input)
@@ -140,7 +149,8 @@ process_input(struct engine *engine, struct input *input)
         return 0;
     }
     struct diag_list diags = {0};
-    size_t records = 0;
+    uint64_t first = first_fresh(engine, input);
+    size_t records = 0, fresh = 0;
     bool more = true, is_read = true;
     while (more && records < BATCH_RECORDS_MAX) {
         struct record record;
@@ -148,6 +158,7 @@ process_input(struct engine *engine, struct input *input)
         case JOURNAL_RECORD:
             engine_run_record(engine, input, &record);
             input->read_us = record.time_us;
+            fresh += record.position >= first;
             arena_reset(&engine->arena); /* each record's few KB are in the cache already */
             records++;
             break;
@@ -175,6 +186,7 @@ process_input(struct engine *engine, struct input *input)
     input->told_position = input->position;
     if (input->kind == INPUT_MESSAGES) {
         engine->stats.position = input->position;
+        engine->stats.fresh += fresh;
     }
     pthread_mutex_unlock(&engine->lock);
     diag_list_fini(&diags);

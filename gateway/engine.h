@@ -27,6 +27,7 @@ struct engine_source {
     uint64_t kept_bytes; /* of the journal's end stay, read or not */
     const char *dir;               /* of the journal */
     uint64_t (*tail)(void *context); /* everything before it is complete */
+    uint64_t (*first)(void *context); /* see engine_stats.fresh; once there is a tail. NULL: none */
     /* About to sleep on wake_fd: from now on new records must wake. False: look again first. */
     bool (*prepare_wait)(void *context, uint64_t seen_tail);
     int wake_fd;                   /* readable when there is something new; -1: none */
@@ -56,6 +57,7 @@ struct engine_stats {
     int64_t checkpoint_at_us; /* monotonic: when the last one was committed; 0: none yet */
     bool is_checkpoint_due;  /* something has moved that is in none yet */
     uint64_t clock_steps;    /* how often the clock was set */
+    uint64_t fresh;          /* of the received messages, those behind engine_source.first */
     uint64_t position;       /* in the MQTT stream: everything before it has been through the rules */
 };
 

@@ -273,6 +273,12 @@ source_tail(void *context)
     return ingest_tail(context);
 }
 
+static uint64_t
+source_first(void *context)
+{
+    return ingest_first(context);
+}
+
 static bool
 source_prepare_wait(void *context, uint64_t seen_tail)
 {
@@ -377,6 +383,7 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
             .source = {.dir = ingest_journal_dir(gateway->ingest),
                        .kept_bytes = kept_bytes(gateway->config),
                        .tail = source_tail,
+                       .first = source_first,
                        .prepare_wait = source_prepare_wait,
                        .wake_fd = ingest_wake_fd(gateway->ingest),
                        .woken = source_woken,
@@ -513,20 +520,37 @@ retry_http(struct gateway *gateway)
     diag_list_fini(&diags);
 }
 
-/* The engine looks at all accounts but this one. No look while somebody counts without a pause. */
+/* Whether the engine has read all there is, and nothing was lost on the way: see ledger.h. */
+static bool
+can_judge_journal(const struct engine_stats *read, const struct ingest_stats *received)
+{
+    return read->position == received->tail && read->gaps == 0 && received->dropped_oldest == 0;
+}
+
+/* The engine looks at all other accounts. No look while somebody counts without a pause. */
 static void
 audit_ingest(struct gateway *gateway)
 {
-    struct ingest_stats stats;
+    struct ledger *ledger = engine_ledger(gateway->engine);
+    struct ledger_account account;
+    struct ingest_stats received;
+    struct engine_stats read;
     if (mono_ms() - gateway->audited_ms < AUDIT_EVERY_MS) {
         return;
     }
     gateway->audited_ms = mono_ms();
-    ingest_stats(gateway->ingest, &stats);
-    if (stats.is_one_instant) {
-        struct ledger_account account;
-        ingest_account(&stats, &account);
-        ledger_judge(engine_ledger(gateway->engine), &account);
+    engine_stats(gateway->engine, &read); /* first: what it has read was received before */
+    ingest_stats(gateway->ingest, &received);
+    if (!received.is_one_instant) {
+        return;
+    }
+    ingest_account(&received, &account);
+    ledger_judge(ledger, &account);
+    if (can_judge_journal(&read, &received)) {
+        account = (struct ledger_account){.kind = LEDGER_JOURNAL, .name = BYTES("mqtt")};
+        ledger_in(&account, "accepted", received.accepted);
+        ledger_out(&account, "through the rules", read.fresh);
+        ledger_judge(ledger, &account);
     }
 }
 

@@ -323,11 +323,18 @@ copy_counters(const struct ingest_page *page, struct ingest_stats *out)
 {
     uint64_t ended = atomic_load_explicit(&page->moves_ended, memory_order_acquire);
     out->held = atomic_load(&page->held);
+    out->tail = atomic_load(&page->tail);
 #define INGEST_COUNTER(name, doc) out->name = atomic_load(&page->name);
     INGEST_COUNTERS(INGEST_COUNTER)
 #undef INGEST_COUNTER
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&page->moves_begun, memory_order_relaxed) == ended;
+}
+
+uint64_t
+ingest_first(const struct ingest *ingest)
+{
+    return atomic_load(&ingest->page->first);
 }
 
 void

@@ -49,6 +49,9 @@ const char *ingest_journal_dir(const struct ingest *ingest);
  */
 void ingest_set_filters(struct ingest *ingest, const struct bytes *filters, size_t count);
 
+/* What was there before the first message of this life ends here; behind it lie `accepted`. */
+uint64_t ingest_first(const struct ingest *ingest);
+
 /* The position behind the last record. 0 until the journal is open for the first time. */
 uint64_t ingest_tail(const struct ingest *ingest);
 
@@ -77,7 +80,8 @@ struct ingest_stats {
     bool knows_redelivered; /* messages that come again are told from others (redelivery.h) */
     uint64_t held;     /* messages in memory that the journal does not take yet */
     int64_t canary_us; /* last round trip through the broker; 0: none yet */
-    bool is_one_instant; /* the counters and `held` are of one; else somebody was changing them */
+    uint64_t tail;     /* ingest_tail(), as of the counters */
+    bool is_one_instant; /* counters, tail and `held` are of one; else somebody was changing them */
     uint64_t restarts; /* of the process, after it ended by itself */
     char reason[INGEST_REASON_BYTES]; /* why there is no connection; "" while there is one */
     unsigned refused_code; /* reason code of the last refused subscription */
@@ -88,7 +92,7 @@ struct ingest_stats {
 };
 void ingest_stats(const struct ingest *ingest, struct ingest_stats *out);
 
-/* What was received, and what became of it. */
+/* What was received, and what became of it: account "ingest" of ledger.h. */
 void ingest_account(const struct ingest_stats *stats, struct ledger_account *out);
 
 /* The verb "ingest": main of the process. Never returns while it is wanted. */

@@ -55,6 +55,7 @@ enum ingest_state {
 
 struct ingest_page {
     _Atomic uint64_t position_least; /* set by the core before the first start: journal_options */
+    _Atomic uint64_t first; /* where the first process began to append: `accepted` lie behind it */
     _Atomic uint64_t tail; /* position behind the last record; 0 before the first start */
     _Atomic uint64_t synced; /* position below which all is on the medium */
     _Atomic uint64_t held; /* messages in memory that the journal does not take yet */

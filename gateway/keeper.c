@@ -137,6 +137,9 @@ keeper_open(struct keeper **out, const struct config *config, struct ingest_page
     check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     check(pthread_cond_init(&keeper->work, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
+    if (atomic_load(&page->tail) == 0) {
+        atomic_store(&page->first, journal_tail(keeper->journal));
+    }
     atomic_store(&page->tail, journal_tail(keeper->journal));
     wake_core(page);
     *out = keeper;

@@ -37,6 +37,7 @@ ledger_kind_name(enum ledger_kind kind)
 {
     static const char *const names[] = {
             [LEDGER_INGEST] = "ingest",
+            [LEDGER_JOURNAL] = "journal",
             [LEDGER_RULE] = "rule",
             [LEDGER_FLOW] = "flow",
             [LEDGER_ROWS] = "rows",

@@ -13,6 +13,11 @@
  *            `interrupted`: the process ended before the message was in the journal, so it was not
  *            acknowledged, and the broker sends it again if its QoS is 1.)
  *
+ *   journal  accepted     = through the rules
+ *            (looked at when nothing waits there. Not any more after a damaged stretch was passed
+ *            over, or journal_full = drop_oldest gave messages up: how many of those had been read
+ *            is not known. Such losses have counters of their own.)
+ *
  *   rule     messages     = matched + filtered + undefined + failed
  *            (topic SQL: each message ends in one of them, so they are exclusive. `not_json` and
  *            `retained` are not among them: the first is a remark about some of `undefined` and the
@@ -54,6 +59,7 @@ enum { LEDGER_TERMS_MAX = 12 };
 
 enum ledger_kind {
     LEDGER_INGEST,
+    LEDGER_JOURNAL,
     LEDGER_RULE,
     LEDGER_FLOW,
     LEDGER_ROWS,

@@ -192,8 +192,12 @@ def test_the_books_hold_over_kills_reloads_and_letters(tmp_path, upstream):
         assert gateway.status()['ledger']['unexplained'] == 0
 
 
-def test_a_planted_leak_is_an_alarm(tmp_path):
-    """Three messages that the process which receives counts as received, and nowhere else."""
+@pytest.mark.parametrize('leak, account, text', [
+    ((3, 0), 'ingest', 'received 4 in, but accepted 1 out: 3 missing'),
+    ((3, 3), 'journal', 'accepted 4 in, but through the rules 1 out: 3 missing')])
+def test_a_planted_leak_is_an_alarm(tmp_path, leak, account, text):
+    """Three messages that the process which receives counts as received, or as kept, and nowhere
+    else: the page that it shares with the core is written to."""
     port = free_port()
     with Broker(tmp_path) as broker, Gateway(tmp_path, broker,
                                              http=f'127.0.0.1:{port}') as gateway:
@@ -205,25 +209,24 @@ def test_a_planted_leak_is_an_alarm(tmp_path):
         folder = f'/proc/{gateway.process.pid}/fd'
         page_file = next(f'{folder}/{fd}' for fd in os.listdir(folder)
                          if 'headgate-ingest' in os.readlink(f'{folder}/{fd}'))
-        with open(page_file, 'r+b') as page:
+        with open(page_file, 'r+b', buffering=0) as page:
             words = struct.unpack(f'{os.fstat(page.fileno()).st_size // 8}Q', page.read())
-            received = words.index(2008) - 1  # received_bytes follows it
-            assert words[received] == 1
+            received = words.index(2008) - 1  # received, received_bytes, accepted
+            assert words[received] == words[received + 2] == 1
             page.seek(received * 8)
-            page.write(struct.pack('Q', 4))
-        text = 'received 4 in, but accepted 1 out: 3 missing'
+            page.write(struct.pack('3Q', 1 + leak[0], 2008, 1 + leak[1]))
         status = wait_until(lambda: gateway.status()['ledger']['open'] and gateway.status(),
                             'the alarm')
-        assert status['ledger']['open'] == [{'account': 'ingest', 'name': 'mqtt',
+        assert status['ledger']['open'] == [{'account': account, 'name': 'mqtt',
                                              'difference': 3, 'text': text}]
         assert status['ledger']['unexplained'] == 3
-        assert f"ALARM    the ledger of ingest 'mqtt' does not balance: {text}" in \
+        assert f"ALARM    the ledger of {account} 'mqtt' does not balance: {text}" in \
             gateway.run('status').stdout
-        assert f"the ledger of ingest 'mqtt' does not balance: {text}" in gateway.output()
+        assert f"the ledger of {account} 'mqtt' does not balance: {text}" in gateway.output()
         samples = parse(get(port, '/metrics')[1])
         assert total(samples, 'headgate_ledger_unexplained') == 3
         assert samples['headgate_ledger_difference'] == {
-            (('account', 'ingest'), ('name', 'mqtt')): 3}
+            (('account', account), ('name', 'mqtt')): 3}
         response, told = get(port, '/healthz')
         assert response.status == 503 and text in told
 
