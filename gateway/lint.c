@@ -287,11 +287,51 @@ is_used(const struct ruleset *ruleset, const struct ruleset_relation *relation)
     return used;
 }
 
+/* An option that was declared, as it was read; NULL: the driver has no such switch, or it is off. */
+static const struct rule_option *
+find_switch(const struct ruleset_relation *relation, const char *name)
+{
+    const struct option_table *table = &relation->relation.driver->options;
+    const struct rule_relation *declared = relation->declared;
+    const char *values = relation->relation.options;
+    bool is_on = false;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *option = &table->options[i];
+        if (option->type == OPTION_BOOL && strcmp(option->name, name) == 0) {
+            memcpy(&is_on, values + option->offset, sizeof is_on);
+        }
+    }
+    for (size_t i = 0; is_on && i < declared->option_count; i++) {
+        if (bytes_equal_string(declared->options[i].name, name)) {
+            return &declared->options[i];
+        }
+    }
+    return NULL;
+}
+
+/* All drivers that speak TLS name it so. */
+static void
+lint_insecure(const struct ruleset_relation *relation, struct diag_list *diags)
+{
+    const struct rule_option *insecure = find_switch(relation, "insecure");
+    if (insecure == NULL) {
+        return;
+    }
+    bool has_ca = relation_option(relation->declared, "ca").size > 0;
+    diag_at(diags, DIAG_WARNING, &insecure->place,
+            "'insecure' takes any certificate: anybody on the way can read what table '%.*s' sends, "
+            "and answer in the server's place", BYTES_ARG(relation->declared->name));
+    diag_hint(diags, has_ca ? "leave it away: 'ca' says already whose certificate is trusted"
+                            : "leave it away, and for a certificate that no public CA has signed "
+                              "write 'ca' = 'FILE.pem', the certificate that signed it");
+}
+
 static void
 lint_tables(const struct ruleset *ruleset, struct diag_list *diags)
 {
     for (size_t i = 0; i < ruleset->relation_count; i++) {
         const struct ruleset_relation *relation = &ruleset->relations[i];
+        lint_insecure(relation, diags);
         bool is_source = relation->relation.driver->is_source; /* unread ones do no harm */
         if (!is_source && !is_used(ruleset, relation)) {
             diag_at(diags, DIAG_WARNING, &relation->declared->place,

@@ -10,7 +10,7 @@
 
 /*
  * Rules that feed themselves or each other, that get every message, that are the same twice, with
- * options that nobody knows; tables that no rule uses.
+ * options that nobody knows; tables that no rule uses, or that trust any certificate.
  */
 void lint_ruleset(const struct ruleset *ruleset, struct diag_list *diags);
 

@@ -202,6 +202,27 @@ rules_are_looked_at_together(void **state)
     CASES(cases);
 }
 
+#define CLOUD(options)                                                       \
+    "CREATE TABLE t WITH ('connector' = 'http', 'url' = 'https://h/'" options ");\n" \
+    "INSERT INTO t SELECT * FROM 'x';"
+
+static void
+trusting_anybody_is_warned_about(void **state)
+{
+    static const struct lint_case cases[] = {
+            {CLOUD(", 'insecure' = 'true'"), "warning: 'insecure' takes any certificate"},
+            {CLOUD(", 'insecure' = 'YES'"), "can read what table 't' sends"},
+            {CLOUD(", 'insecure' = 'true'"), "hint: leave it away, and for a certificate that no"},
+            {CLOUD(", 'insecure' = 'on', 'ca' = '/x.pem'"), "'ca' says already whose"},
+            {CLOUD(", 'insecure' = 'false'"), ""},
+            {CLOUD(""), ""},
+            {"CREATE TABLE t WITH ('connector' = 'mqtt-bridge', 'url' = 'mqtts://h', "
+             "'insecure' = 'true');\nINSERT INTO t SELECT * FROM 'x';",
+             "'insecure' takes any certificate"},
+    };
+    CASES(cases);
+}
+
 int
 main(void)
 {
@@ -211,6 +232,7 @@ main(void)
             cmocka_unit_test(conditions_that_cannot_be_meant_are_warned_about),
             cmocka_unit_test(filters_that_match_nothing_are_warned_about),
             cmocka_unit_test(rules_are_looked_at_together),
+            cmocka_unit_test(trusting_anybody_is_warned_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
