@@ -523,6 +523,7 @@ http_client_send(struct http_client *client, const struct http_request *request,
     curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after_s);
     *reply = (struct http_reply){.status = (int)status,
                                  .retry_after_ms = (int64_t)retry_after_s * 1000,
-                                 .body = buf_bytes(&client->body)};
+                                 .body = buf_bytes(&client->body),
+                                 .is_cut = result != CURLE_OK};
     return true;
 }

@@ -52,6 +52,7 @@ struct http_reply {
     int status;             /* 200 to 599 */
     int64_t retry_after_ms; /* of Retry-After, in either form; 0: none */
     struct bytes body;      /* its first MiB; valid until the client's next call */
+    bool is_cut;            /* the body was longer, or did not end in 2 s */
 };
 
 /*

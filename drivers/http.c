@@ -454,8 +454,9 @@ take_items(struct http_sink *sink, struct batch *batch, size_t from, size_t to,
            const struct http_reply *reply, struct outcome *retry)
 {
     const struct http_item *items;
-    struct bytes reason;
-    if (!http_items_read(reply->body, to - from, batch->arena, &items, &reason)) {
+    struct bytes reason = BYTES("the body is longer than 1 MiB, or did not end within 2 s");
+    if (reply->is_cut ||
+        !http_items_read(reply->body, to - from, batch->arena, &items, &reason)) {
         retry->reason = arena_printf(batch->arena,
                                      "HTTP 207, but %.*s; it must say what became of each record: "
                                      "[{\"status\":201},...]", BYTES_ARG(reason));

@@ -368,6 +368,34 @@ an_answer_207_without_verdicts_keeps_the_records(void **state)
     }
 }
 
+/* Verdicts behind a MiB of white space, and some that stop in the middle of the answer. */
+static bool
+answer_items_cut(struct stub *stub, const struct stub_request *request)
+{
+    static char blanks[(1 << 20) + 1];
+    memset(blanks, ' ', sizeof blanks - 1);
+    bool is_long = request->number == 0;
+    return stub_send(stub, "HTTP/1.1 207 Multi-Status\r\nContent-Length: ") &&
+           stub_send(stub, is_long ? "1048607\r\n\r\n" : "34\r\n\r\n") &&
+           stub_send(stub, "[{\"status\":200},{\"status\":200}]") && is_long &&
+           stub_send(stub, blanks);
+}
+
+static void
+verdicts_that_did_not_come_whole_do_not_count(void **state)
+{
+    struct pair pair;
+    pair_open(&pair, answer_items_cut, NULL, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        rig_write_strings(&pair.rig, three, 2, 5000);
+        assert_int_equal(rig_count(&pair.rig, VERDICT_RETRY), 2);
+        assert_contains(pair.rig.outcomes[0].reason, "HTTP 207, but the body is longer than 1 MiB");
+        assert_contains(pair.rig.outcomes[0].reason, "[{\"status\":201},...]");
+    }
+    assert_int_equal(stub_count(pair.stub), 2);
+    pair_close(&pair);
+}
+
 static bool
 answer_by_target(struct stub *stub, const struct stub_request *request)
 {
@@ -696,6 +724,7 @@ main(void)
             cmocka_unit_test(nothing_is_sent_behind_a_retry),
             cmocka_unit_test(a_batch_taken_in_part_is_judged_record_by_record),
             cmocka_unit_test(an_answer_207_without_verdicts_keeps_the_records),
+            cmocka_unit_test(verdicts_that_did_not_come_whole_do_not_count),
             cmocka_unit_test(answers_about_the_request_keep_the_records),
             cmocka_unit_test(a_dripping_server_is_left),
             cmocka_unit_test(endless_answers_are_cut),
