@@ -15,8 +15,8 @@
 
 #include "control.h"
 #include "dlq_gateway.h"
-#include "http_server.h"
-#include "ledger.h"
+#include "http_gateway.h"
+#include "ledger_gateway.h"
 #include "metrics.h"
 #include "status.h"
 #include "watch.h"
@@ -38,8 +38,6 @@
 
 enum {
     TICK_MS = 200,
-    AUDIT_EVERY_MS = 1000,
-    HTTP_AGAIN_MS = 10000,
     RELOAD_AGAIN_MS = 10000, /* after a load in which a table could not be opened */
     STOP_GRACE_MS = 5000,
     LOCK_MODE = 0600,
@@ -477,83 +475,6 @@ poll_timeout_ms(const struct watch *rules, const struct watch *handlers)
     return handlers_ms >= 0 && handlers_ms < timeout_ms ? handlers_ms : timeout_ms;
 }
 
-static void
-answer_metrics(void *context, struct buf *out)
-{
-    gateway_metrics(context, out);
-}
-
-static bool
-answer_health(void *context, struct buf *out)
-{
-    return gateway_health(context, out);
-}
-
-/* Messages go on without it: an address that cannot be had is tried again. False: it is none. */
-static bool
-listen_http(struct gateway *gateway, struct diag_list *diags)
-{
-    const char *address = gateway->config->http;
-    const struct http_pages pages = {answer_metrics, answer_health, gateway};
-    if (address == NULL || gateway->http != NULL || mono_ms() < gateway->http_again_ms) {
-        return true;
-    }
-    gateway->http_again_ms = mono_ms() + HTTP_AGAIN_MS;
-    if (http_server_start(&gateway->http, address, &pages, diags)) {
-        log_notice("metrics on http://%s/metrics", address);
-        if (http_server_is_public(gateway->http)) {
-            log_warning("other machines can read the metrics on %s: names of rules, tables and "
-                        "topic filters are in them", address);
-        }
-        return true;
-    }
-    return diags->items[diags->count - 1].class != DIAG_INVALID;
-}
-
-static void
-retry_http(struct gateway *gateway)
-{
-    struct diag_list diags = {0};
-    if (!listen_http(gateway, &diags) || diags.errors > 0) {
-        log_diags(&diags);
-    }
-    diag_list_fini(&diags);
-}
-
-/* Whether the engine has read all there is, and nothing was lost on the way: see ledger.h. */
-static bool
-can_judge_journal(const struct engine_stats *read, const struct ingest_stats *received)
-{
-    return read->position == received->tail && read->gaps == 0 && received->dropped_oldest == 0;
-}
-
-/* The engine looks at all other accounts. No look while somebody counts without a pause. */
-static void
-audit_ingest(struct gateway *gateway)
-{
-    struct ledger *ledger = engine_ledger(gateway->engine);
-    struct ledger_account account;
-    struct ingest_stats received;
-    struct engine_stats read;
-    if (mono_ms() - gateway->audited_ms < AUDIT_EVERY_MS) {
-        return;
-    }
-    gateway->audited_ms = mono_ms();
-    engine_stats(gateway->engine, &read); /* first: what it has read was received before */
-    ingest_stats(gateway->ingest, &received);
-    if (!received.is_one_instant) {
-        return;
-    }
-    ingest_account(&received, &account);
-    ledger_judge(ledger, &account);
-    if (can_judge_journal(&read, &received)) {
-        account = (struct ledger_account){.kind = LEDGER_JOURNAL, .name = BYTES("mqtt")};
-        ledger_in(&account, "accepted", received.accepted);
-        ledger_out(&account, "through the rules", read.fresh);
-        ledger_judge(ledger, &account);
-    }
-}
-
 /* A running handler looks at its source itself; one that did not compile waits to be told. */
 static void
 retry_failed_sinks(struct gateway *gateway)
@@ -587,8 +508,8 @@ run_until_stopped(struct gateway *gateway, int signal_fd)
             retry_failed_sinks(gateway);
         }
         ingest_tick(gateway->ingest);
-        audit_ingest(gateway);
-        retry_http(gateway);
+        gateway_audit(gateway);
+        gateway_retry_http(gateway);
         close_retired_sinks(gateway);
     }
     watch_free(rules);
@@ -652,7 +573,7 @@ gateway_run(const struct config *config)
     int signal_fd = open_signals();
     bool started = start(&gateway, &diags) &&
                    control_start(&control, config->data_dir, answer_control, &gateway, &diags) &&
-                   listen_http(&gateway, &diags);
+                   gateway_listen_http(&gateway, &diags);
     if (started) {
         log_diags(&diags);
         log_notice("ready after %lld ms; data in %s",
@@ -664,7 +585,7 @@ gateway_run(const struct config *config)
     } else {
         log_diags(&diags);
     }
-    http_server_stop(gateway.http);
+    gateway_stop_http(&gateway);
     control_stop(control);
     stop(&gateway);
     close(signal_fd);

@@ -534,29 +534,6 @@ map_page(struct ingester *ingester, struct diag_list *diags)
     ingester->page = page;
 }
 
-/*
- * Of the process before, if there was one: it may have ended between a message's arrival and the
- * journal, or before it had counted the one that the journal has behind `tail_before`. What it held
- * in memory is gone with it. A larger difference is no end of a process.
- */
-static void
-settle_counters(struct ingest_page *page, uint64_t tail_before)
-{
-    uint64_t held = atomic_exchange(&page->held, 0);
-    uint64_t settled = page->accepted + page->dropped_too_large + page->dropped_bad_topic +
-                       page->dropped_no_room + page->surplus_copies + page->redelivered +
-                       page->interrupted;
-    uint64_t open = page->received - settled;
-    if (open > 0 && atomic_load(&page->tail) > tail_before) {
-        count(&page->accepted, 1);
-        open--;
-    }
-    if (open <= held + 1) {
-        count(&page->interrupted, open);
-    }
-    atomic_store(&page->moves_ended, atomic_load(&page->moves_begun));
-}
-
 static void
 open_journal(struct ingester *ingester, struct diag_list *diags)
 {
@@ -804,9 +781,7 @@ ingest_process_main(void)
     signal(SIGXFSZ, SIG_IGN); /* a file above the limit is an error of the write: EFBIG */
     receive_config(ingester, &diags);
     map_page(ingester, &diags);
-    uint64_t tail_before = atomic_load(&ingester->page->tail);
     open_journal(ingester, &diags);
-    settle_counters(ingester->page, tail_before);
     recall_deliveries(ingester, &diags);
     open_subscriptions(ingester, &diags);
     name_canary(ingester);

@@ -102,6 +102,43 @@ wake_core(struct ingest_page *page)
 
 /* ---- opening ---- */
 
+/*
+ * Of the process before, if there was one: it may have ended between a message's arrival and the
+ * journal, or before it had counted the one that the journal has behind the page's tail. What it
+ * held in memory is gone with it. A larger difference is no end of a process.
+ */
+static void
+settle_counters(struct ingest_page *page, uint64_t journal_end)
+{
+    uint64_t held = atomic_exchange(&page->held, 0);
+    uint64_t settled = page->accepted + page->dropped_too_large + page->dropped_bad_topic +
+                       page->dropped_no_room + page->surplus_copies + page->redelivered +
+                       page->interrupted;
+    uint64_t open = page->received - settled;
+    if (open > 0 && journal_end > atomic_load(&page->tail)) {
+        count(&page->accepted);
+        open--;
+    }
+    if (open <= held + 1) {
+        atomic_fetch_add(&page->interrupted, open);
+    }
+    atomic_store(&page->moves_ended, atomic_load(&page->moves_begun));
+}
+
+/* The journal is open: what is in it can be read. */
+static void
+publish_journal(struct keeper *keeper)
+{
+    struct ingest_page *page = keeper->page;
+    uint64_t end = journal_tail(keeper->journal);
+    settle_counters(page, end);
+    if (atomic_load(&page->tail) == 0) {
+        atomic_store(&page->first, end);
+    }
+    atomic_store(&page->tail, end);
+    wake_core(page);
+}
+
 bool
 keeper_open(struct keeper **out, const struct config *config, struct ingest_page *page,
             struct diag_list *diags)
@@ -137,11 +174,7 @@ keeper_open(struct keeper **out, const struct config *config, struct ingest_page
     check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     check(pthread_cond_init(&keeper->work, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
-    if (atomic_load(&page->tail) == 0) {
-        atomic_store(&page->first, journal_tail(keeper->journal));
-    }
-    atomic_store(&page->tail, journal_tail(keeper->journal));
-    wake_core(page);
+    publish_journal(keeper);
     *out = keeper;
     return true;
 }

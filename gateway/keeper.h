@@ -18,7 +18,8 @@ enum { KEEPER_PROPS_BYTES_MAX = 65535 };
 
 struct keeper;
 
-/* Opens the journal; what recovery did is in `diags` as warnings. `page` and `config` are borrowed. */
+/* Opens the journal, and settles what a process before left uncounted; what recovery did is in `diags`
+ * as warnings. `page` and `config` are borrowed. */
 bool keeper_open(struct keeper **out, const struct config *config, struct ingest_page *page,
                  struct diag_list *diags) MUST_CHECK;
 

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -190,6 +191,33 @@ def test_the_books_hold_over_kills_reloads_and_letters(tmp_path, upstream):
         assert total(samples, 'headgate_sink_in_total', sink='upstream', source='dead_letters') > 0
         assert total(samples, 'headgate_ledger_alarms_total') == 0
         assert gateway.status()['ledger']['unexplained'] == 0
+
+
+def test_the_books_know_sinks_that_were_closed(tmp_path):
+    """A rule goes on without one of its tables, and gets it back: a new sink of that name."""
+    both = ("CREATE TABLE aside WITH ('connector' = 'null');\n"
+            "CREATE RULE r AS INSERT INTO aside, 'out' SELECT * FROM 'in/+';")
+    one = "CREATE RULE r AS INSERT INTO 'out' SELECT * FROM 'in/+';"
+    with Broker(tmp_path) as broker, Gateway(tmp_path, broker,
+                                             checkpoint_interval='100ms') as gateway:
+        gateway.write_rule('r', both)
+        gateway.start()
+        for count, text in ((1, one), (2, both), (3, one), (4, both)):
+            broker.publish('in/1', '{"v":1}')
+            hold(gateway, 'r', count)
+            gateway.write_rule('r', text)
+            wait_until(lambda: (gateway.sink('aside') is None) == (text == one),
+                       'the table to come or go')
+
+        def looked_at():
+            status = gateway.status()
+            return status['engine']['checkpoints'] > before and status['ledger']
+        time.sleep(1)  # a look is taken once a second
+        before = gateway.status()['engine']['checkpoints']
+        broker.publish('in/1', '{"v":1}')
+        hold(gateway, 'r', 5)
+        assert wait_until(looked_at, 'a checkpoint')['alarms'] == 0
+        assert gateway.rule('r')['out'] == 2 + 1 + 2 + 1 + 2
 
 
 @pytest.mark.parametrize('leak, account, text', [

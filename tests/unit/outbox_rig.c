@@ -192,14 +192,29 @@ push_range(struct bench *bench, uint64_t from, uint64_t to)
     }
 }
 
+static void
+assert_tally(void *context, const struct tally *tally)
+{
+    assert_true(tally_waiting(tally) >= 0);
+}
+
 struct outbox_stats
 stats_of(const struct bench *bench)
 {
     struct outbox_stats stats;
-    outbox_stats(bench->outbox, &stats);
+    struct tally total;
+    outbox_audit(bench->outbox, &stats, &total, assert_tally, NULL);
     assert_int_equal(stats.pushed + stats.restored + stats.resubmitted,
                      stats.delivered + stats.rejected + stats.dropped + stats.given_up +
                              stats.lost + stats.queued_records + stats.backlog_records);
+    assert_int_equal(total.pushed + total.error_pushed, stats.pushed);
+    assert_int_equal(total.resubmitted, stats.resubmitted);
+    assert_int_equal(total.delivered + total.error_delivered, stats.delivered);
+    assert_int_equal(total.rejected + total.error_rejected, stats.rejected);
+    assert_int_equal(total.dropped, stats.dropped + stats.given_up);
+    uint64_t unread = stats.restored - total.restored; /* of which nobody knows the rule yet */
+    assert_int_equal((uint64_t)tally_waiting(&total) + unread,
+                     stats.lost + stats.queued_records + stats.backlog_records);
     return stats;
 }
 
