@@ -1,19 +1,7 @@
 /*
  * http: sends records as the body of HTTP requests.
  *
- * Body. `format` json_array and json_lines put the payloads of a batch together and therefore take
- * JSON payloads only; `single` sends one record a request, bytes as they are. With `envelope` each
- * payload is wrapped: {"id":"mqtt:17:0","topic":...,"time":<ms>,"payload":...}.
- *
- * Headers. Those of the record's parameters (http_params.h), of a request with several records
- * those of the last one; they come before what the driver would set itself.
- *
- * Identity. Each request carries
- *   Idempotency-Key: sink/stream:position.output-stream:position.output/crc
- *                    (first and last record, CRC-32C of the body before compression):
- *                    the same records give the same key and the same bytes, today and after a
- *                    restart; another set of records gives another key
- *   Headgate-Id:     stream:position:output, when the request holds one record
+ * What a request is made of stands in http_writer.c.
  *
  * Verdicts.
  *   207                            each record as its own status in the body says (http_items.h);
@@ -21,7 +9,7 @@
  *   other 2xx                      DONE
  *   408 425 429 5xx, no answer     RETRY, after Retry-After where the answer has it
  *   3xx 401 407                    RETRY: about the configuration, not about the records; nothing
- *     415 to a compressed body       is given up while the owner mends it
+ *   415 to a compressed body       is given up while the owner mends it
  *     with 'retry' = 'aws' only 429, 5xx and no answer: AWS IoT gives all others up at once
  *   413 and other 4xx              more than one record: the halves are sent in turn;
  *                                  one record: REJECT with the status and the answer's first bytes
@@ -32,21 +20,16 @@
 #define _GNU_SOURCE
 #include "driver.h"
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/wire.h"
-#include "compress.h"
 #include "curl.h"
 #include "http_items.h"
-#include "http_params.h"
+#include "http_writer.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum format { FORMAT_JSON_ARRAY, FORMAT_JSON_LINES, FORMAT_SINGLE };
 
 enum { METHOD_POST, METHOD_PUT, METHOD_PATCH };
 
@@ -54,7 +37,7 @@ enum retry { RETRY_PATIENT, RETRY_AWS };
 
 enum { MULTI_STATUS = 207, UNSUPPORTED_MEDIA = 415 };
 
-enum { REASON_BODY_BYTES = 200, JSON_DEPTH_MAX = 512, LEFT_MIN_MS = 5 };
+enum { REASON_BODY_BYTES = 200, LEFT_MIN_MS = 5 };
 
 struct http_options {
     char *url;
@@ -85,11 +68,7 @@ struct http_sink {
     const struct http_options *options;
     const struct driver_env *env;
     struct http_client *client;
-    enum compression compression;
-    struct buf body;
-    struct buf packed;
-    struct buf key; /* "Idempotency-Key: <sink>/" and what follows */
-    size_t key_prefix_bytes;
+    struct http_writer writer;
     _Atomic uint64_t sent, requests; /* written by the sink's thread, read by health */
     _Atomic int last_status;         /* 0: no answer */
 };
@@ -97,28 +76,11 @@ struct http_sink {
 /* ---- open and close ---- */
 
 static void
-append_name(struct buf *out, struct bytes name)
-{
-    for (size_t i = 0; i < name.size; i++) {
-        unsigned char c = (unsigned char)name.data[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '_' || c == '-' || c == '.';
-        if (plain) {
-            buf_append_char(out, (char)c);
-        } else {
-            buf_printf(out, "%%%02X", c);
-        }
-    }
-}
-
-static void
 http_close(void *instance)
 {
     struct http_sink *sink = instance;
     http_client_free(sink->client);
-    buf_fini(&sink->body);
-    buf_fini(&sink->packed);
-    buf_fini(&sink->key);
+    http_writer_fini(&sink->writer);
     free(sink);
 }
 
@@ -160,164 +122,15 @@ http_open(void **out_instance, const struct driver_env *env, const void *options
     sink->options = o;
     sink->env = env;
     sink->client = client;
-    sink->compression = compression;
-    buf_append_string(&sink->key, "Idempotency-Key: ");
-    append_name(&sink->key, bytes_of_string(env->name));
-    buf_append_char(&sink->key, '/');
-    sink->key_prefix_bytes = sink->key.size;
+    const struct http_shape shape = {.sink_name = env->name, .envelope = o->envelope,
+                                     .format = (enum http_format)o->format,
+                                     .content_type = o->content_type, .compression = compression};
+    http_writer_init(&sink->writer, &shape);
     *out_instance = sink;
     return true;
 }
 
-/* ---- the body ---- */
-
-/* A JSON text on one line: raw line ends are white space there, never part of a string. */
-static void
-append_json(struct buf *out, struct bytes payload)
-{
-    size_t start = out->size;
-    buf_append(out, payload);
-    for (size_t i = start; i < out->size; i++) {
-        if (out->data[i] == '\n' || out->data[i] == '\r') {
-            out->data[i] = ' ';
-        }
-    }
-}
-
-static void
-append_id(struct buf *out, const struct sink_record *record, char separator)
-{
-    append_name(out, record->stream);
-    buf_printf(out, ":%" PRIu64 "%c%" PRIu32, record->id.position, separator, record->id.output);
-}
-
-static void
-append_record(struct buf *out, const struct sink_record *record, bool envelope)
-{
-    if (!envelope) {
-        append_json(out, record->payload);
-        return;
-    }
-    buf_append_string(out, "{\"id\":\"");
-    append_id(out, record, ':');
-    buf_append_string(out, "\",\"topic\":");
-    json_write_string(out, record->target);
-    buf_printf(out, ",\"time\":%" PRId64 ",\"payload\":", record->time_us / 1000);
-    append_json(out, record->payload);
-    buf_append_char(out, '}');
-}
-
-static void
-build_body(struct http_sink *sink, const struct sink_record *records, size_t count)
-{
-    enum format format = (enum format)sink->options->format;
-    buf_clear(&sink->body);
-    buf_reserve(&sink->body, 1); /* an empty body is one too */
-    if (format == FORMAT_SINGLE && !sink->options->envelope) {
-        buf_append(&sink->body, records[0].payload);
-        return;
-    }
-    if (format == FORMAT_JSON_ARRAY) {
-        buf_append_char(&sink->body, '[');
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (format == FORMAT_JSON_ARRAY && i > 0) {
-            buf_append_char(&sink->body, ',');
-        }
-        append_record(&sink->body, &records[i], sink->options->envelope);
-        if (format == FORMAT_JSON_LINES) {
-            buf_append_char(&sink->body, '\n');
-        }
-    }
-    if (format == FORMAT_JSON_ARRAY) {
-        buf_append_char(&sink->body, ']');
-    }
-}
-
-static bool
-is_json(struct bytes payload, struct json_error *error)
-{
-    struct json json;
-    struct arena scratch = {0};
-    bool parsed = json_parse(&json, payload, JSON_DEPTH_MAX, &scratch, error);
-    arena_fini(&scratch);
-    return parsed;
-}
-
-static const char *
-content_type(const struct http_options *options, struct bytes body)
-{
-    struct json_error error;
-    if (options->content_type != NULL) {
-        return options->content_type;
-    }
-    if (options->format == FORMAT_JSON_LINES) {
-        return "application/x-ndjson";
-    }
-    bool is_raw = options->format == FORMAT_SINGLE && !options->envelope;
-    return is_raw && !is_json(body, &error) ? "application/octet-stream" : "application/json";
-}
-
 /* ---- one request ---- */
-
-static const char *
-idempotency_key(struct http_sink *sink, const struct sink_record *records, size_t count)
-{
-    sink->key.size = sink->key_prefix_bytes;
-    append_id(&sink->key, &records[0], '.');
-    if (count > 1) {
-        buf_append_char(&sink->key, '-');
-        append_id(&sink->key, &records[count - 1], '.');
-    }
-    buf_printf(&sink->key, "/%08" PRIx32, wire_crc32c(0, buf_bytes(&sink->body)));
-    return buf_string(&sink->key);
-}
-
-/* A request's headers as the client takes them; NULL behind the last. */
-struct header_list {
-    const char **lines;
-    size_t count;
-};
-
-static void
-add_header(struct header_list *list, const struct http_headers *given, const char *name,
-           struct bytes line)
-{
-    if (!http_headers_have(given, name)) {
-        list->lines[list->count++] = line.data;
-    }
-}
-
-/* The record's own headers, and ours where it has none of that name. */
-static const char *const *
-build_headers(struct http_sink *sink, const struct sink_record *records, size_t count,
-              struct arena *arena)
-{
-    enum { OURS = 4 };
-    struct http_headers given;
-    struct bytes reason;
-    bool is_good = http_params_read(records[count - 1].params, arena, &given, &reason);
-    check(is_good && "was read before");
-    struct header_list list = {arena_new_array(arena, const char *, given.count + OURS + 1), 0};
-    for (size_t i = 0; i < given.count; i++) {
-        list.lines[list.count++] = given.items[i].line;
-    }
-    add_header(&list, &given, "Content-Type",
-               arena_printf(arena, "Content-Type: %s",
-                            content_type(sink->options, buf_bytes(&sink->body))));
-    add_header(&list, &given, "Idempotency-Key",
-               bytes_of_string(idempotency_key(sink, records, count)));
-    if (count == 1) {
-        struct buf id = {.arena = arena};
-        buf_append_string(&id, "Headgate-Id: ");
-        append_id(&id, &records[0], ':');
-        add_header(&list, &given, "Headgate-Id", bytes_of_string(buf_string(&id)));
-    }
-    if (sink->compression != COMPRESSION_NONE) {
-        list.lines[list.count++] = compress_header(sink->compression);
-    }
-    return list.lines;
-}
 
 static bool
 send_records(struct http_sink *sink, const struct sink_record *records, size_t count,
@@ -327,16 +140,9 @@ send_records(struct http_sink *sink, const struct sink_record *records, size_t c
     static const char *const methods[] = {
             [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_PATCH] = "PATCH"};
     const struct http_options *options = sink->options;
-    build_body(sink, records, count);
-    const char *const *headers = build_headers(sink, records, count, arena);
-    struct bytes body = buf_bytes(&sink->body);
-    if (sink->compression != COMPRESSION_NONE) {
-        buf_clear(&sink->packed);
-        compress_append(&sink->packed, body, sink->compression);
-        body = buf_bytes(&sink->packed);
-    }
-    struct http_request request = {.method = methods[options->method], .headers = headers,
-                                   .body = body, .timeout_ms = timeout_ms};
+    struct http_request request = http_writer_make(&sink->writer, records, count, arena);
+    request.method = methods[options->method];
+    request.timeout_ms = timeout_ms;
     bool answered = http_client_send(sink->client, &request, reply, diags);
     atomic_fetch_add(&sink->requests, 1);
     atomic_store(&sink->last_status, answered ? reply->status : 0);
@@ -356,7 +162,7 @@ judge(const struct http_sink *sink, int status)
     if (sink->options->retry == RETRY_AWS) {
         return status == 429 || status >= 500 ? JUDGED_RETRY : JUDGED_RECORDS;
     }
-    bool coding = status == UNSUPPORTED_MEDIA && sink->compression != COMPRESSION_NONE;
+    bool coding = status == UNSUPPORTED_MEDIA && sink->writer.shape.compression != COMPRESSION_NONE;
     bool configuration = status < 400 || status == 401 || status == 407 || coding;
     bool passing = status == 408 || status == 425 || status == 429 || status >= 500;
     return configuration || passing ? JUDGED_RETRY : JUDGED_RECORDS;
@@ -395,7 +201,7 @@ describe_reply(const struct http_sink *sink, const struct http_reply *reply, str
 {
     struct bytes text = describe(reply->status, reply->body, arena);
     const char *hint = "";
-    if (reply->status == UNSUPPORTED_MEDIA && sink->compression != COMPRESSION_NONE) {
+    if (reply->status == UNSUPPORTED_MEDIA && sink->writer.shape.compression != COMPRESSION_NONE) {
         hint = "; if the server cannot read what is compressed so, set 'compression' = 'none'";
     } else if (reply->status == 407) {
         hint = "; set 'proxy_username' and 'proxy_password'";
@@ -530,24 +336,11 @@ deliver(struct http_sink *sink, struct batch *batch, size_t from, size_t to)
 static bool
 is_sendable(struct http_sink *sink, struct batch *batch, size_t i)
 {
-    const struct sink_record *record = &batch->records[i];
-    struct http_headers headers;
     struct bytes reason;
-    struct json_error error;
-    bool is_raw = sink->options->format == FORMAT_SINGLE && !sink->options->envelope;
-    if (!http_params_read(record->params, batch->arena, &headers, &reason)) {
-        batch->outcomes[i] = (struct outcome){.verdict = VERDICT_REJECT, .reason = reason};
-        return false;
-    }
-    if (is_raw || is_json(record->payload, &error)) {
+    if (http_writer_takes(&sink->writer, &batch->records[i], batch->arena, &reason)) {
         return true;
     }
-    batch->outcomes[i] = (struct outcome){
-            .verdict = VERDICT_REJECT,
-            .reason = arena_printf(batch->arena,
-                                   "the payload is not JSON (byte %zu: %s); only 'format' = "
-                                   "'single' without 'envelope' sends other bytes",
-                                   error.offset, error.message)};
+    batch->outcomes[i] = (struct outcome){.verdict = VERDICT_REJECT, .reason = reason};
     return false;
 }
 
@@ -556,7 +349,7 @@ static void
 http_write(void *instance, struct batch *batch)
 {
     struct http_sink *sink = instance;
-    size_t run_max = sink->options->format == FORMAT_SINGLE ? 1 : batch->count;
+    size_t run_max = sink->writer.shape.format == HTTP_FORMAT_SINGLE ? 1 : batch->count;
     bool go_on = true;
     for (size_t from = 0; from < batch->count && go_on;) {
         size_t to = from;
