@@ -365,7 +365,9 @@ run_addressed(struct run *run, struct bytes name)
         for (size_t i = 0; i < stream_program_source_count(rule->program); i++) {
             run_feed(run, &rule->feeds[i]);
         }
-    } else if (rule != NULL) {
+        return;
+    }
+    if (rule != NULL) {
         run_rule(run, rule);
         return;
     }

@@ -215,3 +215,17 @@ def test_patterns_are_found_and_an_edited_pattern_is_taken_up(broker, gateway):
         again = payloads(cep.wait_for(before + len(short))[before:])
     assert all(row['non_errors'] <= 3 for row in again)
     assert len(again) >= len(short)
+
+
+def test_a_message_may_be_addressed_to_a_rule_of_stream_sql(tmp_path):
+    with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as gateway, \
+            Subscription(broker, 'out') as out:
+        gateway.write_rule('r', "CREATE TABLE t (v BIGINT) WITH ('connector' = 'mqtt', "
+                                "'topic' = 'in/+');\n"
+                                "CREATE RULE r AS INSERT INTO 'out' SELECT v FROM t;")
+        gateway.start()
+        broker.publish('$aws/rules/r/x', '{"v":7}')
+        assert out.wait_for(1) == [('out', '{"v":7}')]
+        broker.publish('$aws/rules/nobody/x', '{"v":8}')
+        wait_until(lambda: gateway.status()['engine']['rules_not_found'], 'the other to be counted')
+        assert gateway.status()['engine']['rules_not_found'] == 1
