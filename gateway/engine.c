@@ -381,9 +381,9 @@ take_generation(struct engine *engine)
     engine->next = NULL;
     if (next != NULL) {
         engine_forget_closed_sinks(engine, next);
-        engine_adopt_ledger(engine, next);
         adopt_inputs(engine, next);
         engine_adopt_flows(engine, next);
+        engine_adopt_ledger(engine, next);
         generation_free(engine->current);
         engine->current = next;
         pthread_cond_broadcast(&engine->swapped);

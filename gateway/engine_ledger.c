@@ -57,6 +57,55 @@ pushed_by(const struct generation *generation, struct bytes rule)
     return pushed;
 }
 
+/* What became of a rule's messages; which terms there are depends on its kind of SQL. */
+static void
+messages_account(const struct ruleset_rule *rule, struct ledger_account *out)
+{
+    const struct rule_counters *counters = rule->counters;
+    bool is_flow = rule->program != NULL;
+    *out = (struct ledger_account){.kind = is_flow ? LEDGER_FLOW : LEDGER_RULE,
+                                   .name = rule->info->name};
+    ledger_in(out, "messages", load(&counters->messages));
+    if (is_flow) {
+        ledger_out(out, "used", load(&counters->stream.used));
+        ledger_out(out, "rejected", load(&counters->stream.rejected));
+        ledger_out(out, "turned away", load(&counters->stream.turned_away));
+    } else {
+        ledger_out(out, "matched", load(&counters->matched));
+        ledger_out(out, "filtered", load(&counters->filtered));
+        ledger_out(out, "undefined", load(&counters->undefined));
+        ledger_out(out, "failed", load(&counters->failed));
+    }
+}
+
+/* Counters live on under the rule's name, also when an edit makes it the other kind of SQL. */
+static void
+note_kind(const struct ruleset_rule *rule)
+{
+    struct rule_audit *audit = &rule->counters->audit;
+    bool is_flow = rule->program != NULL;
+    if (audit->is_flow != is_flow) {
+        struct ledger_account account;
+        messages_account(rule, &account);
+        audit->is_flow = is_flow;
+        audit->other = ledger_difference(&account);
+    }
+}
+
+static void
+judge_messages(struct engine *engine, const struct ruleset_rule *rule)
+{
+    int64_t other = rule->counters->audit.other;
+    struct ledger_account account;
+    messages_account(rule, &account);
+    if (other < 0) {
+        ledger_in(&account, "messages as another kind of rule", (uint64_t)-other);
+    } else {
+        ledger_out(&account, "as another kind of rule", (uint64_t)other);
+    }
+    ledger_judge(engine->ledger, &account);
+}
+
 void
 engine_adopt_ledger(struct engine *engine, const struct generation *next)
 {
@@ -72,6 +121,7 @@ engine_adopt_ledger(struct engine *engine, const struct generation *next)
             audit->is_known = true;
             audit->before = pushed_by(next, next->ruleset->rules[i].info->name);
         }
+        note_kind(&next->ruleset->rules[i]);
     }
 }
 
@@ -124,28 +174,6 @@ engine_sink_account(const char *name, const struct outbox_stats *stats,
     ledger_out(out, "given up", stats->given_up);
     ledger_out(out, "lost", stats->lost);
     ledger_out(out, "queued", stats->queued_records + stats->backlog_records);
-}
-
-static void
-judge_messages(struct engine *engine, const struct ruleset_rule *rule)
-{
-    const struct rule_counters *counters = rule->counters;
-    bool is_flow = rule->program != NULL;
-    struct ledger_account account = {.kind = is_flow ? LEDGER_FLOW : LEDGER_RULE,
-                                     .name = rule->info->name};
-    ledger_in(&account, "messages", load(&counters->messages));
-    if (is_flow) {
-        ledger_out(&account, "used", load(&counters->stream.used));
-        ledger_out(&account, "rejected", load(&counters->stream.rejected));
-        ledger_out(&account, "turned away", load(&counters->stream.turned_away));
-        ledger_judge(engine->ledger, &account);
-        return;
-    }
-    ledger_out(&account, "matched", load(&counters->matched));
-    ledger_out(&account, "filtered", load(&counters->filtered));
-    ledger_out(&account, "undefined", load(&counters->undefined));
-    ledger_out(&account, "failed", load(&counters->failed));
-    ledger_judge(engine->ledger, &account);
 }
 
 static void

@@ -182,7 +182,8 @@ uint64_t engine_clock_tail(const struct engine *engine);
 
 /* ---- engine_ledger.c ---- */
 
-/* Before `next` becomes the current generation: what goes and what comes, for the accounts. */
+/* Before `next` becomes the current generation, and with the counters of flows told: what goes and
+ * what comes, for the accounts. */
 void engine_adopt_ledger(struct engine *engine, const struct generation *next);
 
 /* Looks at all accounts; between two batches only, with the counters of flows told. */

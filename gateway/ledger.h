@@ -29,6 +29,8 @@
  *            refused. Those counters are no ends of a message: one may be late for two windows,
  *            and what a window makes of a thousand may fail at the next operator.)
  *
+ *            (Both: what a rule of this name counted while it was the other kind of SQL is set off.)
+ *
  *   rows     made         = pushed
  *            (of a rule: rows times targets, and what its error action made, as the engine counts
  *            them; against what the sinks say they got from that rule. Sinks that were closed since

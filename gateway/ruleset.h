@@ -47,6 +47,8 @@ struct rule_counters {
         uint64_t before; /* of a rule of this name that was removed */
         uint64_t gone;   /* to sinks that have been closed */
         uint64_t seen;   /* while it is being looked at */
+        bool is_flow;    /* it is stream SQL, as of the last generation */
+        int64_t other;   /* messages minus outcomes of the time before, as the other kind of SQL */
     } audit;
     unsigned references;        /* main thread only */
 };

@@ -220,6 +220,24 @@ def test_the_books_know_sinks_that_were_closed(tmp_path):
         assert gateway.rule('r')['out'] == 2 + 1 + 2 + 1 + 2
 
 
+def test_the_books_know_a_rule_that_becomes_another_kind(tmp_path):
+    """From topic SQL to stream SQL and back: the counters under its name go on."""
+    table = "CREATE TABLE t (v BIGINT) WITH ('connector' = 'mqtt', 'topic' = 'in/+');\n"
+    kinds = ("CREATE RULE r AS INSERT INTO 'out' SELECT v FROM 'in/+' WHERE v > 1;",
+             table + "CREATE RULE r AS INSERT INTO 'out' SELECT v FROM t;")
+    with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('r', kinds[0])
+        gateway.start()
+        for i in range(4):
+            broker.publish('in/1', f'{{"v":{i}}}')
+            wait_until(lambda: gateway.rule('r')['messages'] == i + 1, 'the message')
+            checks = gateway.status()['ledger']['checks']
+            wait_until(lambda: gateway.status()['ledger']['checks'] > checks + 2, 'a look')
+            assert gateway.status()['ledger']['alarms'] == 0
+            gateway.write_rule('r', kinds[(i + 1) % 2])
+            wait_until(lambda: ('stream' in gateway.rule('r')) == (i % 2 == 0), 'the edit')
+
+
 @pytest.mark.parametrize('leak, account, text', [
     ((3, 0), 'ingest', 'received 4 in, but accepted 1 out: 3 missing'),
     ((3, 3), 'journal', 'accepted 4 in, but through the rules 1 out: 3 missing')])
