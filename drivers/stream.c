@@ -81,8 +81,8 @@ static const struct option stream_option_rows[] = {
         .options = {stream_option_rows, sizeof stream_option_rows / sizeof *stream_option_rows},  \
         .options_size = sizeof(struct stream_options),                                            \
         .limits = {.records_max = 1000, .bytes_max = 1 << 20, .linger_ms = 0, .timeout_ms = 10000}, \
-        .is_source = true, .has_stream = true, .open = stream_open, .close = stream_close,        \
-        .write = stream_write,                                                                    \
+        .needs_order = true, .is_source = true, .has_stream = true, .open = stream_open,          \
+        .close = stream_close, .write = stream_write,                                             \
     }
 
 const struct driver driver_stream =

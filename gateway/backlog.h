@@ -97,8 +97,8 @@ bool backlog_is_empty(const struct backlog *backlog);
 bool backlog_is_full(const struct backlog *backlog);
 
 /*
- * Bytes that wait, in memory and on disk; what is given up is left out. A record weighs what it takes
- * in the log, wherever it is: reading it back changes nothing.
+ * Bytes that wait, in memory and on disk; what is given up is left out. A record weighs what it
+ * takes in the log, wherever it is: reading it back changes nothing.
  */
 uint64_t backlog_bytes(const struct backlog *backlog);
 

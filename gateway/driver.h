@@ -214,6 +214,11 @@ struct driver {
     size_t options_size;
 
     struct sink_limits limits;
+    /*
+     * It takes a record for old when it has taken one with a higher id, or looks itself for the one
+     * that it cannot take: then the outbox tries none before an older one.
+     */
+    bool needs_order;
     bool can_scan; /* rows can be queried */
     bool is_source; /* stream SQL can read tables of it: FROM name */
     bool has_stream; /* each instance has a durable stream: driver_env.append */

@@ -41,7 +41,7 @@ static struct outbox *
 outbox_new(const struct outbox_options *options)
 {
     struct outbox *outbox = mem_new(struct outbox);
-    size_t records_max = options->limits.records_max;
+    size_t records_max = options->limits.records_max + OUTBOX_PROBES_MAX;
     outbox->options = *options;
     if (options->retry_min_ms == 0) {
         outbox->options.retry_min_ms = RETRY_MIN_MS;

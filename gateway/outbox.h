@@ -19,8 +19,10 @@
  * without those that are, before any newer record; so ids grow over first attempts. A driver that
  * takes records behind one that has to wait keeps no order itself, and then neither does the outbox:
  * what such a driver refuses again and again steps aside, newer records pass, and after
- * OUTBOX_REFUSALS_MAX refusals *while others were taken* it is parked as a dead letter. An outage,
- * in which nothing is taken, parks nothing, unless `attempts_max` says so.
+ * OUTBOX_REFUSALS_MAX refusals *while others were taken* it is parked as a dead letter. With a
+ * driver that keeps the order, a record that is refused for long goes alone, and then single ones
+ * behind it are tried to see whether it is about the record: outbox_probe.c. An outage, in which
+ * nothing is taken, parks nothing, unless `attempts_max` says so.
  *
  * Bounds: above `backlog_max_bytes` either the oldest records are given up and counted, or the
  * outbox is full.
@@ -228,6 +230,9 @@ struct outbox_stats {
     uint64_t backlog_bytes;
     bool is_full;       /* holds up the engine: outbox_is_full() */
     int64_t oldest_age_us; /* of the oldest record in memory, since its input arrived; 0: none */
+    int64_t held_up_since_us;  /* wall clock: one record is refused while others are taken; 0: none */
+    unsigned held_up_attempts; /* of it */
+    unsigned held_up_refusals; /* among them */
     char last_error[200];  /* the latest reason of a RETRY, REJECT or failure; "" for none */
 };
 
@@ -242,6 +247,9 @@ void outbox_audit(struct outbox *outbox, struct outbox_stats *out, struct tally 
 
 /* What became of a rule's records here; all zero for one that has sent nothing. Any thread. */
 void outbox_tally(struct outbox *outbox, struct bytes rule, struct tally *out);
+
+/* "held up by one record since 2026-11-25T07:31:02Z: ..."; nothing when it is not. */
+void outbox_print_held_up(const struct outbox_stats *stats, struct buf *out);
 
 /* "opening", "ready", ... */
 const char *outbox_state_name(enum outbox_state state);

@@ -4,8 +4,8 @@
  * A letter that is tried again is pushed with its old id and its place among the dead letters. It
  * stays listed until it is settled: then the sink's thread removes it (delivered), or writes a new
  * letter and removes the old one (rejected again). So a crash in between loses nothing; the letter
- * may then be delivered and still be listed. After a restart those that wait in the backlog are looked
- * for there, once, before the first letter is tried again: none goes out beside itself.
+ * may then be delivered and still be listed. After a restart those that wait in the backlog are
+ * looked for there, once, before the first letter is tried again: none goes out beside itself.
  *
  * Locks: `dead_lock` before `lock`.
  */
@@ -78,8 +78,8 @@ note_logged_letter(void *context, const struct sink_record *record, uint64_t log
 }
 
 /*
- * Under `dead_lock`, so that no letter is settled meanwhile. Disk first, then memory, since records go
- * from there to here.
+ * Under `dead_lock`, so that no letter is settled meanwhile. Disk first, then memory, since records
+ * go from there to here.
  */
 static bool
 find_retrying(struct outbox *outbox, struct diag_list *diags)

@@ -6,7 +6,8 @@
  *   RETRY  attempts_max reached                     a dead letter: parked
  *          a driver that keeps no order has taken
  *          others since the attempt before          a refusal; several: set aside; too many: parked
- *          else                                     again, before any newer record
+ *          else                                     again, before any newer record; what only it is
+ *                                                   refused is told by outbox_probe.c
  *
  * The last attempt that attempts_max leaves to a record is made with it alone. One bad record in a
  * request with a hundred others then costs itself and nothing else.
@@ -39,14 +40,6 @@ outbox_draw_pause_us(struct outbox *outbox, unsigned step, int64_t retry_after_m
     os->random(os, &random, sizeof random);
     int64_t after_ms = retry_after_ms < RETRY_AFTER_MAX_MS ? retry_after_ms : RETRY_AFTER_MAX_MS;
     return after_ms * 1000 + (int64_t)(random % ((uint64_t)cap_us + 1));
-}
-
-size_t
-outbox_write_count(const struct outbox *outbox)
-{
-    unsigned attempts_max = outbox->options.attempts_max;
-    bool is_last = attempts_max > 0 && outbox->batch[0]->attempts + 1 >= attempts_max;
-    return is_last ? 1 : outbox->batch_count;
 }
 
 /* Counts what was taken, and learns whether the driver takes a record behind a refused one. */
@@ -95,7 +88,7 @@ judge_retry(struct outbox *outbox, struct waiting *waiting, const struct outcome
 }
 
 int64_t
-outbox_judge(struct outbox *outbox, size_t count, bool is_late)
+outbox_judge(struct outbox *outbox, size_t from, size_t count, bool is_late)
 {
     int64_t retry_after_ms = 0;
     count_taken(outbox, count);
@@ -103,7 +96,7 @@ outbox_judge(struct outbox *outbox, size_t count, bool is_late)
     outbox->stats.batches++;
     outbox->stats.overruns += is_late;
     for (size_t i = 0; i < count; i++) {
-        struct waiting *waiting = outbox->batch[i];
+        struct waiting *waiting = outbox->batch[from + i];
         const struct outcome *outcome = &outbox->outcomes[i];
         switch (outcome->verdict) {
         case VERDICT_DONE:

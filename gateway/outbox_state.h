@@ -1,6 +1,7 @@
 /*
  * What the files of the outbox share: outbox.c (what the core calls), outbox_thread.c (the sink's
- * thread), outbox_judge.c (what a verdict means for a record), outbox_dead.c (dead letters by hand).
+ * thread), outbox_judge.c (what a verdict means for a record), outbox_probe.c (which record holds up
+ * the others), outbox_dead.c (dead letters by hand).
  * Nobody else includes this.
  *
  * Locking: `lock` guards everything below it in the struct. It is held for list operations and,
@@ -19,6 +20,8 @@
 #include "dead_letter.h"
 
 #include <pthread.h>
+
+enum { OUTBOX_PROBES_MAX = 16 }; /* by which a batch may grow: so many bad ones in a row */
 
 struct outbox {
     struct outbox_options options;
@@ -39,6 +42,8 @@ struct outbox {
     int64_t rest_until_us; /* monotonic; the pause of a stepped one */
     uint64_t taken;    /* records that the driver has taken */
     bool is_unordered; /* the driver has taken a record behind one that it refused */
+    size_t portion;    /* most records of a write, to find the one that is refused; 0: any */
+    size_t probe_turn; /* which record is the next probe */
     size_t aside_count; /* in `front`, when the last batch was taken; and since */
     int64_t drain_us;  /* monotonic: no batch before it while records wait on disk */
     struct log_gate reject_gate;
@@ -88,14 +93,34 @@ void outbox_free_retrying(struct outbox *outbox);
 /* A pause of full jitter: the `step`-th in a row, behind what the other side asked for. */
 int64_t outbox_draw_pause_us(struct outbox *outbox, unsigned step, int64_t retry_after_ms);
 
-/* How many of the batch the next write takes: all, or the first alone in its last attempt. */
-size_t outbox_write_count(const struct outbox *outbox);
-
-/* Takes over the verdicts of the first `count`; returns the longest pause that was asked for. */
-int64_t outbox_judge(struct outbox *outbox, size_t count, bool is_late);
+/*
+ * Takes over the verdicts of `count` records of the batch, from that one on; returns the longest
+ * pause that was asked for.
+ */
+int64_t outbox_judge(struct outbox *outbox, size_t from, size_t count, bool is_late);
 
 /* Takes what has to let others pass out of the batch. */
 void outbox_set_aside(struct outbox *outbox);
+
+/* ---- outbox_probe.c: the sink's thread, around a write ---- */
+
+/* How many of the batch the next write takes: all, or fewer to find the one that is refused. */
+size_t outbox_write_count(const struct outbox *outbox);
+
+/* After a write: whether all that it had is settled, and what pause was asked for. */
+void outbox_narrow(struct outbox *outbox, bool is_whole, int64_t retry_after_ms);
+
+/* After a write of `tried`: the first record was refused alone, and another may tell why. */
+bool outbox_wants_probe(const struct outbox *outbox, size_t tried, int64_t retry_after_ms);
+
+/* Which of the batch is the probe, which may grow by it; 0: there is no other record. */
+size_t outbox_choose_probe(struct outbox *outbox);
+
+/* The probe was written and judged. */
+void outbox_note_probe(struct outbox *outbox, size_t index);
+
+/* Under the lock: what statistics say of the batch's first record. */
+void outbox_note_held_up(struct outbox *outbox);
 
 /* The thread's main: of a `struct outbox`. */
 void *outbox_run(void *context);

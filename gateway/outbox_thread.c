@@ -18,7 +18,8 @@
  * carries the same records in the same order (less those settled), and a driver that makes an
  * idempotency key from a batch makes the same one again.
  *
- * What a verdict means for a record, and how long pauses are, is in outbox_judge.c.
+ * What a verdict means for a record, and how long pauses are, is in outbox_judge.c; what is done
+ * about a record that holds up the others in outbox_probe.c.
  */
 #define _GNU_SOURCE
 #include "outbox_state.h"
@@ -464,18 +465,19 @@ drop_settled(struct outbox *outbox)
         }
         backlog_remove(&outbox->backlog, waiting);
     }
-    pthread_mutex_unlock(&outbox->lock);
     outbox->batch_count = kept;
+    outbox_note_held_up(outbox);
+    pthread_mutex_unlock(&outbox->lock);
     return settled;
 }
 
-/* Hands the first `count` of the batch to the driver; true when that took longer than it may. */
+/* Hands `count` of the batch to the driver; true when that took longer than it may. */
 static bool
-write_batch(struct outbox *outbox, size_t count)
+write_batch(struct outbox *outbox, size_t from, size_t count)
 {
     int64_t wall_us = outbox->options.os->wall_us(outbox->options.os);
     for (size_t i = 0; i < count; i++) {
-        struct waiting *waiting = outbox->batch[i];
+        struct waiting *waiting = outbox->batch[from + i];
         waiting->first_attempt_us = waiting->attempts == 0 ? wall_us : waiting->first_attempt_us;
         waiting->taken_before = waiting->attempts == 0 ? outbox->taken : waiting->taken_before;
         waiting->attempts++;
@@ -513,27 +515,57 @@ pace_drain(struct outbox *outbox, size_t count)
     }
 }
 
+/* One write and its verdicts; returns the pause that was asked for. */
+static int64_t
+attempt(struct outbox *outbox, size_t from, size_t count)
+{
+    bool is_late = write_batch(outbox, from, count);
+    int64_t retry_after_ms = outbox_judge(outbox, from, count, is_late);
+    arena_reset(&outbox->arena);
+    pace_drain(outbox, count);
+    return retry_after_ms;
+}
+
+/* Tries another record alone when that can tell something of the first. True when it did. */
+static bool
+probe(struct outbox *outbox, size_t tried, int64_t *retry_after_ms)
+{
+    if (!outbox_wants_probe(outbox, tried, *retry_after_ms) || !fill(outbox)) {
+        return false;
+    }
+    size_t index = outbox_choose_probe(outbox);
+    if (index == 0) {
+        return false;
+    }
+    *retry_after_ms = attempt(outbox, index, 1);
+    outbox_note_probe(outbox, index);
+    return true;
+}
+
 /* One attempt at the batch, and the pause after it when something is left. */
 static void
 deliver(struct outbox *outbox)
 {
     int64_t retry_after_ms = 0;
+    bool has_probed = false;
     size_t tried = count_rejected(outbox);
     if (tried == 0) {
         tried = outbox_write_count(outbox);
-        bool is_late = write_batch(outbox, tried);
-        retry_after_ms = outbox_judge(outbox, tried, is_late);
-        arena_reset(&outbox->arena);
-        pace_drain(outbox, tried);
+        retry_after_ms = attempt(outbox, 0, tried);
+        has_probed = probe(outbox, tried, &retry_after_ms);
     }
     bool is_buried = bury_rejected(outbox);
     settle_letters(outbox);
     size_t settled = drop_settled(outbox);
-    outbox->failures = settled > 0 ? 0 : outbox->failures;
+    bool is_whole = settled >= tried && !has_probed;
+    outbox_narrow(outbox, is_whole, retry_after_ms);
+    if (settled > 0) {
+        outbox->failures = has_probed ? outbox->stats.held_up_refusals : 0;
+    }
     outbox_set_aside(outbox);
     if (!is_buried) {
         pause_in_state(outbox, OUTBOX_BLOCKED, 0);
-    } else if (outbox->batch_count == 0 || settled >= tried) {
+    } else if (outbox->batch_count == 0 || is_whole) {
         set_state(outbox, OUTBOX_READY);
     } else {
         pause_in_state(outbox, OUTBOX_WAITING, retry_after_ms);
@@ -564,6 +596,7 @@ static void
 make_room(struct outbox *outbox, size_t records_max)
 {
     size_t count = records_max > outbox->batch_count ? records_max : outbox->batch_count;
+    count += OUTBOX_PROBES_MAX;
     outbox->batch = mem_realloc(outbox->batch, count * sizeof *outbox->batch);
     outbox->records = mem_realloc(outbox->records, count * sizeof *outbox->records);
     outbox->outcomes = mem_realloc(outbox->outcomes, count * sizeof *outbox->outcomes);
@@ -598,6 +631,7 @@ take_next_options(struct outbox *outbox)
     outbox->failures = 0;
     outbox->rest_until_us = 0;
     outbox->is_unordered = false;
+    outbox->portion = 0;
 }
 
 static void

@@ -242,6 +242,15 @@ add_absent_sink(void *context, struct bytes name, uint64_t records)
 }
 
 static void
+add_held_up(cJSON *item, const struct outbox_stats *stats)
+{
+    struct buf text = {0};
+    outbox_print_held_up(stats, &text);
+    add_bytes(item, "held_up", buf_bytes(&text));
+    buf_fini(&text);
+}
+
+static void
 add_sinks(cJSON *root, struct gateway *gateway)
 {
     cJSON *sinks = cJSON_AddArrayToObject(root, "sinks");
@@ -271,6 +280,7 @@ add_sinks(cJSON *root, struct gateway *gateway)
         cJSON_AddBoolToObject(item, "holds_up_rules", stats.is_full);
         cJSON_AddBoolToObject(item, "retired", sink->retired);
         add_bytes(item, "last_error", bytes_of_string(stats.last_error));
+        add_held_up(item, &stats);
         cJSON_AddItemToArray(sinks, item);
     }
     engine_each_absent_sink(gateway->engine, add_absent_sink, sinks);
@@ -507,6 +517,10 @@ print_trouble_of(const cJSON *sink, int width, struct buf *out)
 {
     if (text_of(sink, "last_error")[0] != '\0') {
         buf_printf(out, "%*s   %s\n", width, "", text_of(sink, "last_error"));
+    }
+    if (text_of(sink, "held_up")[0] != '\0') {
+        buf_printf(out, "%*s   %s ('headgate dlq ls'); 'retry.max_attempts' gives up sooner\n",
+                   width, "", text_of(sink, "held_up"));
     }
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sink, "holds_up_rules"))) {
         buf_printf(out, "%*s   all rules wait for it: 'backlog.max' is reached, or the disk takes no "

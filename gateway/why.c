@@ -209,6 +209,7 @@ put_targets(const struct why_subject *subject, struct buf *out)
         why_put_text(out, "driver", target->driver);
         why_put_text(out, "state", target->state);
         why_put_text(out, "last_error", target->last_error);
+        why_put_text(out, "held_up", target->held_up);
         why_put_count(out, "queued", target->queued);
         why_put_count(out, "delivered", target->delivered);
         why_put_count(out, "rejected", target->rejected);

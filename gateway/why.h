@@ -24,6 +24,7 @@ struct why_target {
     struct bytes driver;
     struct bytes state; /* empty: nothing runs */
     struct bytes last_error;
+    struct bytes held_up; /* outbox_print_held_up() */
     uint64_t queued, delivered, rejected, lost;
 };
 

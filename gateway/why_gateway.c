@@ -41,7 +41,9 @@ describe_target(const struct gateway *gateway, const struct rule_target *declare
             target->relation == NULL ? gateway->topic_sink : target->relation->sink;
     struct outbox_stats stats;
     outbox_stats(sink->outbox, &stats);
-    return (struct why_target){
+    struct buf held_up = {0};
+    outbox_print_held_up(&stats, &held_up);
+    struct why_target out = {
             .name = declared->text,
             .is_topic = target->relation == NULL,
             .driver = bytes_of_string(sink->setup->relation.driver->name),
@@ -50,8 +52,11 @@ describe_target(const struct gateway *gateway, const struct rule_target *declare
             .queued = stats.queued_records + stats.backlog_records,
             .delivered = stats.delivered,
             .rejected = stats.rejected,
+            .held_up = arena_copy(arena, buf_bytes(&held_up)),
             .lost = stats.lost,
     };
+    buf_fini(&held_up);
+    return out;
 }
 
 static uint64_t

@@ -338,10 +338,18 @@ explain_rows(struct why_document *document, struct buf *out)
     buf_append_count(out, messages, "message");
     if (target != 0) {
         bool rejects = why_count(document, target, "queued") == 0;
+        struct bytes held_up = why_text(document, target, "held_up");
         buf_append_string(out, ", but ");
         quote(out, why_text(document, target, "name"));
-        buf_printf(out, " %s: %.*s", rejects ? "rejects records" : "does not take them",
-                   BYTES_ARG(why_text(document, target, "last_error")));
+        if (held_up.size > 0) {
+            buf_printf(out,
+                       " is %.*s ('headgate dlq ls'), or sooner by 'retry.max_attempts'; the answer "
+                       "is: %.*s",
+                       BYTES_ARG(held_up), BYTES_ARG(why_text(document, target, "last_error")));
+        } else {
+            buf_printf(out, " %s: %.*s", rejects ? "rejects records" : "does not take them",
+                       BYTES_ARG(why_text(document, target, "last_error")));
+        }
         if (!rejects) {
             buf_append_string(out, " (");
             buf_append_count(out, why_count(document, target, "queued"), "record");

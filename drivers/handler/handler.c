@@ -535,6 +535,7 @@ const struct driver driver_handler = {
         .options_size = sizeof(struct handler_options),
         .limits = {.records_max = 1000, .bytes_max = 4 << 20, .linger_ms = 20,
                    .timeout_ms = 60000},
+        .needs_order = true, /* it parks what it crashes on, by tries in a row */
         .open = handler_open,
         .close = handler_close,
         .write = handler_write,

@@ -438,7 +438,8 @@ static const struct option series_options[] = {
         .options_size = sizeof(struct series_options),                                            \
         .limits = {.records_max = 4096, .bytes_max = 4 << 20, .linger_ms = 1000,                  \
                    .timeout_ms = 30000},                                                          \
-        .can_scan = true, .open = series_open, .close = series_close, .write = series_write,      \
+        .needs_order = true, .can_scan = true, .open = series_open, .close = series_close,        \
+        .write = series_write,                                                                    \
         .describe = series_describe, .scan = series_scan, .health = series_health,                \
     }
 

@@ -413,7 +413,8 @@ static const struct option table_options[] = {
         .options_size = sizeof(struct table_options),                                             \
         .limits = {.records_max = 1000, .bytes_max = 4 << 20, .linger_ms = 1000,                  \
                    .timeout_ms = 30000},                                                          \
-        .can_scan = true, .open = table_open, .close = table_close, .write = table_write,         \
+        .needs_order = true, .can_scan = true, .open = table_open, .close = table_close,          \
+        .write = table_write,                                                                     \
         .describe = table_describe, .scan = table_scan, .lookup = table_lookup,                   \
         .health = table_health,                                                                   \
     }

@@ -370,6 +370,30 @@ def test_what_waits_for_a_table_that_is_not_declared_any_more(broker, tmp_path):
         assert gateway.sink('web')['queued'] == 0
 
 
+def test_a_record_that_the_server_never_takes_holds_nobody_up_for_ever(broker, tmp_path):
+    """It answers 500 to any request that has it, and the driver keeps the order."""
+    def answer(_, body):
+        return 500 if any(row['n'] == 7 for row in json.loads(body)) else 200
+    with Upstream(answer) as upstream, Gateway(tmp_path, broker) as gateway:
+        gateway.write_rule('forward', rule(upstream.url).replace("'300ms'", "'2s'"))
+        gateway.start()
+        publish(broker, 0, 40)
+        wait_until(lambda: gateway.sink('web')['held_up'], 'it to be found')
+        status, why = gateway.run('status').stdout, gateway.run('why', 'forward').stdout
+        for said in status, why:
+            assert 'held up by one record since 20' in said and 'HTTP 500' in said
+            assert "'headgate dlq ls'" in said and 'retry.max_attempts' in said
+        gateway.write_rule('forward', rule(upstream.url))  # with shorter pauses
+        wait_until(lambda: gateway.sink('web')['delivered'] == 39, 'the others')
+        sink = gateway.sink('web')
+        assert (sink['parked'], sink['queued'], sink['held_up']) == (1, 0, '')
+        letters = gateway.run('dlq', 'ls').stdout
+        assert 'while others were taken: HTTP 500' in letters
+        accepted = [row['n'] for _, _, body in upstream.requests for row in json.loads(body)
+                    if answer(0, body) == 200]
+        assert accepted == [n for n in range(40) if n != 7]
+
+
 def test_what_waits_can_be_given_up_while_the_sink_runs(broker, tmp_path):
     port = free_port()
     with Gateway(tmp_path, broker) as gateway:

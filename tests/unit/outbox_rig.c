@@ -83,6 +83,7 @@ script_write(void *instance, struct batch *batch)
     script->writes++;
     script->largest_batch =
             batch->count > script->largest_batch ? batch->count : script->largest_batch;
+    bool is_refused = false;
     for (size_t i = 0; i < batch->count; i++) {
         const struct sink_record *record = &batch->records[i];
         uint64_t n = record->id.position;
@@ -102,7 +103,16 @@ script_write(void *instance, struct batch *batch)
                                                     : script->judge(script, record, attempt);
         outcome->retry_after_ms = script->retry_after_ms;
         outcome->reason = arena_printf(batch->arena, "reason %u", (unsigned)n);
-        script->done[n] += outcome->verdict == VERDICT_DONE;
+        is_refused |= outcome->verdict == VERDICT_RETRY;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        uint64_t n = batch->records[i].id.position;
+        struct outcome *outcome = &batch->outcomes[i];
+        outcome->verdict = is_refused && script->is_whole ? VERDICT_RETRY : outcome->verdict;
+        if (outcome->verdict == VERDICT_DONE) {
+            script->done[n]++;
+            script->done_order[script->done_count++ % RECORDS_MAX] = n;
+        }
     }
     pthread_mutex_unlock(&script->lock);
 }

@@ -23,6 +23,7 @@ struct script {
     int open_failures; /* opens that fail first; -1: all */
     enum diag_class open_class;
     bool is_stuck; /* write gives RETRY to all */
+    bool is_whole; /* one verdict for all of a write: RETRY, when `judge` gives it to one */
     int64_t retry_after_ms;
     int64_t write_ms; /* how long a write takes */
     /* What happened. */
@@ -33,6 +34,8 @@ struct script {
     int64_t write_times_us[64];
     unsigned attempts[RECORDS_MAX];
     unsigned done[RECORDS_MAX];
+    uint64_t done_order[RECORDS_MAX];
+    size_t done_count;
     uint64_t order[RECORDS_MAX]; /* of first attempts in this life of the instance */
     size_t order_count;
     uint64_t seen_bytes_wrong;
