@@ -27,8 +27,7 @@ struct waiting {
     bool is_doomed;  /* given up while it was taken */
     /* the sink's thread's alone: */
     unsigned attempts;
-    unsigned refusals;      /* among them: others were taken meanwhile */
-    uint64_t taken_before;  /* outbox->taken at the last attempt */
+    unsigned refusals;      /* among them: others were taken in the same breath */
     int64_t aside_until_us; /* monotonic: others go first until then; 0: it is not set aside */
     int64_t first_attempt_us;
     bool is_settled; /* delivered, or its dead letter is written */

@@ -19,7 +19,7 @@
  * without those that are, before any newer record; so ids grow over first attempts. A driver that
  * takes records behind one that has to wait keeps no order itself, and then neither does the outbox:
  * what such a driver refuses again and again steps aside, newer records pass, and after
- * OUTBOX_REFUSALS_MAX refusals *while others were taken* it is parked as a dead letter. With a
+ * OUTBOX_REFUSALS_MAX refusals *in a write that took others* it is parked as a dead letter. With a
  * driver that keeps the order, a record that is refused for long goes alone, and then single ones
  * behind it are tried to see whether it is about the record: outbox_probe.c. An outage, in which
  * nothing is taken, parks nothing, unless `attempts_max` says so.

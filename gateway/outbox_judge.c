@@ -4,8 +4,8 @@
  *   DONE                                            gone
  *   REJECT                                          a dead letter
  *   RETRY  attempts_max reached                     a dead letter: parked
- *          a driver that keeps no order has taken
- *          others since the attempt before          a refusal; several: set aside; too many: parked
+ *          a driver that keeps no order takes
+ *          others of the same write                 a refusal; several: set aside; too many: parked
  *          else                                     again, before any newer record; what only it is
  *                                                   refused is told by outbox_probe.c
  *
@@ -42,17 +42,18 @@ outbox_draw_pause_us(struct outbox *outbox, unsigned step, int64_t retry_after_m
     return after_ms * 1000 + (int64_t)(random % ((uint64_t)cap_us + 1));
 }
 
-/* Counts what was taken, and learns whether the driver takes a record behind a refused one. */
-static void
-count_taken(struct outbox *outbox, size_t count)
+/* Whether one was taken. Learns whether the driver takes a record behind a refused one. */
+static bool
+look_for_taken(struct outbox *outbox, size_t count)
 {
-    bool is_refused = false;
+    bool is_refused = false, is_taken = false;
     for (size_t i = 0; i < count; i++) {
         enum verdict verdict = outbox->outcomes[i].verdict;
         outbox->is_unordered |= is_refused && verdict == VERDICT_DONE;
         is_refused |= verdict == VERDICT_RETRY;
-        outbox->taken += verdict == VERDICT_DONE;
+        is_taken |= verdict == VERDICT_DONE;
     }
+    return is_taken;
 }
 
 /* Under the lock. It has been tried often enough. */
@@ -69,7 +70,8 @@ park(struct outbox *outbox, struct waiting *waiting, struct bytes reason)
 
 /* Under the lock. */
 static void
-judge_retry(struct outbox *outbox, struct waiting *waiting, const struct outcome *outcome)
+judge_retry(struct outbox *outbox, struct waiting *waiting, const struct outcome *outcome,
+            bool is_other_taken)
 {
     struct outbox_stats *stats = &outbox->stats;
     unsigned attempts_max = outbox->options.attempts_max;
@@ -78,9 +80,7 @@ judge_retry(struct outbox *outbox, struct waiting *waiting, const struct outcome
     stats->retried++;
     stats->undecided += !is_decided;
     outbox_note_error(outbox, reason);
-    waiting->refusals +=
-            is_decided && outbox->is_unordered && outbox->taken > waiting->taken_before;
-    waiting->taken_before = outbox->taken;
+    waiting->refusals += is_decided && outbox->is_unordered && is_other_taken;
     if (waiting->refusals >= OUTBOX_REFUSALS_MAX ||
         (attempts_max > 0 && waiting->attempts >= attempts_max)) {
         park(outbox, waiting, reason);
@@ -91,7 +91,7 @@ int64_t
 outbox_judge(struct outbox *outbox, size_t from, size_t count, bool is_late)
 {
     int64_t retry_after_ms = 0;
-    count_taken(outbox, count);
+    bool is_one_taken = look_for_taken(outbox, count);
     pthread_mutex_lock(&outbox->lock);
     outbox->stats.batches++;
     outbox->stats.overruns += is_late;
@@ -108,7 +108,7 @@ outbox_judge(struct outbox *outbox, size_t from, size_t count, bool is_late)
             break;
         case VERDICT_NONE:
         case VERDICT_RETRY:
-            judge_retry(outbox, waiting, outcome);
+            judge_retry(outbox, waiting, outcome, is_one_taken);
             if (outcome->retry_after_ms > retry_after_ms) {
                 retry_after_ms = outcome->retry_after_ms;
             }

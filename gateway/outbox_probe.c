@@ -19,6 +19,10 @@
  *
  * What it costs: up to ten records are delivered before an older one that is taken in the end.
  * Drivers that need the order (driver.h) are left alone.
+ *
+ * A driver that keeps no order has its refused records set aside (outbox_judge.c), and what it says of
+ * several in one write tells enough. But it too may have failed as a whole because of one of them: so
+ * what was set aside often goes alone, and then with a probe.
  */
 #define _GNU_SOURCE
 #include "outbox_state.h"
@@ -27,11 +31,11 @@
 
 enum { NARROW_AFTER = 6 };
 
-/* One that keeps no order itself sets records aside: outbox_judge.c. */
+/* It was set aside, which needs no narrowing: it comes again alone. */
 static bool
-may_probe(const struct outbox *outbox)
+is_suspect(const struct outbox *outbox, const struct waiting *waiting)
 {
-    return !outbox->is_unordered && !outbox->options.driver->needs_order;
+    return outbox->is_unordered && waiting->aside_until_us != 0 && waiting->attempts >= NARROW_AFTER;
 }
 
 /* ---- how much a write takes ---- */
@@ -57,7 +61,8 @@ outbox_write_count(const struct outbox *outbox)
 {
     unsigned attempts_max = outbox->options.attempts_max;
     bool is_last = attempts_max > 0 && outbox->batch[0]->attempts + 1 >= attempts_max;
-    size_t count = is_last ? 1 : count_within_limits(outbox);
+    bool is_alone = is_last || is_suspect(outbox, outbox->batch[0]);
+    size_t count = is_alone ? 1 : count_within_limits(outbox);
     return outbox->portion > 0 && outbox->portion < count ? outbox->portion : count;
 }
 
@@ -68,7 +73,8 @@ outbox_narrow(struct outbox *outbox, bool is_whole, int64_t retry_after_ms)
         size_t twice = 2 * outbox->portion;
         outbox->portion = twice < outbox->options.limits.records_max ? twice : 0;
     } else if (outbox->batch_count > 0 && outbox->batch[0]->attempts >= NARROW_AFTER &&
-               retry_after_ms == 0 && may_probe(outbox)) {
+               retry_after_ms == 0 && !outbox->is_unordered &&
+               !outbox->options.driver->needs_order) {
         outbox->portion = 1;
     }
 }
@@ -79,8 +85,9 @@ bool
 outbox_wants_probe(const struct outbox *outbox, size_t tried, int64_t retry_after_ms)
 {
     const struct waiting *first = outbox->batch[0];
-    return tried == 1 && outbox->portion == 1 && retry_after_ms == 0 && !first->is_settled &&
-           first->rejection == NULL && may_probe(outbox);
+    bool is_alone = tried == 1 && (outbox->portion == 1 || is_suspect(outbox, first));
+    return is_alone && retry_after_ms == 0 && !first->is_settled && first->rejection == NULL &&
+           !outbox->options.driver->needs_order;
 }
 
 /* Under the lock: the first record of `front` that is in no batch; NULL: there is none. */

@@ -40,7 +40,6 @@ struct outbox {
     struct arena arena;
     unsigned failures; /* in a row; how long the next pause may be */
     int64_t rest_until_us; /* monotonic; the pause of a stepped one */
-    uint64_t taken;    /* records that the driver has taken */
     bool is_unordered; /* the driver has taken a record behind one that it refused */
     size_t portion;    /* most records of a write, to find the one that is refused; 0: any */
     size_t probe_turn; /* which record is the next probe */

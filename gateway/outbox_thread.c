@@ -479,7 +479,6 @@ write_batch(struct outbox *outbox, size_t from, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct waiting *waiting = outbox->batch[from + i];
         waiting->first_attempt_us = waiting->attempts == 0 ? wall_us : waiting->first_attempt_us;
-        waiting->taken_before = waiting->attempts == 0 ? outbox->taken : waiting->taken_before;
         waiting->attempts++;
         outbox->records[i] = waiting->record;
         outbox->outcomes[i] = (struct outcome){.verdict = VERDICT_NONE};
