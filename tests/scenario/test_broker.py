@@ -43,3 +43,14 @@ def test_the_queue_survives_a_broker_that_is_killed(tmp_path):
         broker.process.wait()
         broker.start()
         assert session(broker, '-C', '1').stdout == 'one\n\n'
+
+
+def test_a_message_that_is_refused_costs_no_connection(tmp_path):
+    with ShippedBroker(tmp_path) as broker:
+        subprocess.run(['mosquitto_pub', '-h', '127.0.0.1', '-p', str(broker.port), '-q', '1',
+                        '-i', 'device', '-t', 'a', '-s'], input=b'x' * 1200000, check=False,
+                       capture_output=True, timeout=PATIENCE_S)
+        gone = wait_until(lambda: [line for line in broker.output().splitlines()
+                                   if 'lient device' in line and 'connected as' not in line
+                                   and 'connected from' not in line], 'the device to be gone')
+        assert [line.partition(': ')[2] for line in gone] == ['Client device disconnected.']
