@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static uint64_t
 load(const _Atomic uint64_t *counter)
@@ -315,6 +316,7 @@ gateway_status(struct gateway *gateway, struct buf *out)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "version", HEADGATE_VERSION);
+    add_count(root, "pid", (uint64_t)getpid());
     cJSON_AddNumberToObject(root, "uptime_s",
                             (double)((os_posix.mono_us(&os_posix) - gateway->started_us) / 1000000));
     add_ingest(root, gateway);
