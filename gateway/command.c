@@ -158,6 +158,7 @@ load_config(struct parser *parser)
     struct config *config = &parser->line->config;
     bool named = parser->config_path != NULL;
     const char *path = named ? parser->config_path : DEFAULT_CONFIG_PATH;
+    parser->line->config_path = path;
     bool loaded = config_load(config, path, named, &parser->diags);
     for (size_t i = 0; i < parser->setting_count; i++) {
         loaded &= config_set(config, bytes_of_string(parser->settings[i]), &parser->diags);

@@ -24,6 +24,7 @@ struct flag {
 /* What the command line of a verb said. */
 struct command_line {
     struct config config; /* file and --set applied */
+    const char *config_path; /* of that file, which need not exist */
     bool json;
     const char **operands;
     size_t operand_count;
