@@ -76,7 +76,7 @@ def binary():
                for build in ('build-release', 'build/gcc', 'build')]
     for place in places:
         if place and os.access(place, os.X_OK):
-            return str(place)
+            return os.path.abspath(place)
     raise FileNotFoundError('no gateway: build it, or set HEADGATE to its path')
 
 
@@ -269,11 +269,15 @@ class Subscription:
 
 
 class Gateway(Process):
-    """headgate run with a configuration, rules and data of its own. `broker`: or its URL."""
+    """headgate run with a configuration, rules and data of its own. `broker`: or its URL.
+
+    `prefix` is the start of a command line that runs the rest in a mount namespace.
+    """
 
     expects_alarm = False  # of a test that makes the books wrong
 
-    def __init__(self, folder, broker=None, lines='', **settings):
+    def __init__(self, folder, broker=None, lines='', prefix=(), **settings):
+        self.prefix = list(prefix)
         self.folder = pathlib.Path(folder) / 'gateway'
         self.rules = self.folder / 'rules.d'
         self.handlers = self.folder / 'handlers'
@@ -299,7 +303,7 @@ class Gateway(Process):
 
     def start(self, ready=True):
         """With `ready` returns when the subscriptions are live."""
-        self.launch([binary(), 'run', '-c', str(self.config)])
+        self.launch([*self.prefix, binary(), 'run', '-c', str(self.config)])
         if ready:
             self.wait_ready()
         return self
@@ -313,7 +317,8 @@ class Gateway(Process):
     def run(self, *arguments, check=True, **more):
         """Runs a verb beside the gateway with the same configuration."""
         verb, *rest = arguments
-        done = subprocess.run([binary(), verb, '-c', str(self.config), *rest],
+        inside = ['nsenter', '-t', str(self.process.pid), '-m'] if self.prefix else []
+        done = subprocess.run([*inside, binary(), verb, '-c', str(self.config), *rest],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=PATIENCE_S, **more)
         if check and done.returncode != 0:

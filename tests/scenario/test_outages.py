@@ -1,0 +1,135 @@
+"""What fails around the gateway: the broker again and again, descriptors, the disk.
+
+Numbered messages go into a time series. Whatever the broker has acknowledged to the publisher must be
+there in the end, without a restart of the gateway. HEADGATE_SEED=... repeats the moments,
+HEADGATE_OUTAGE_S=... sets how long the broker comes and goes.
+"""
+import collections
+import os
+import pathlib
+import random
+import subprocess
+import time
+
+import pytest
+
+from gateway import Broker, Gateway, descendants, tool, wait_until
+
+SECONDS = float(os.environ.get('HEADGATE_OUTAGE_S') or 15)
+RATE = 500
+
+RULE = """\
+CREATE TABLE numbers WITH ('connector' = 'timeseries');
+INSERT INTO numbers SELECT sensor_id, seq FROM 'bench/+/data';
+"""
+
+
+def stored(gateway):
+    """How often each number is in the time series."""
+    rows = gateway.query("SELECT measure_value::bigint AS seq FROM numbers "
+                         "WHERE measure_name = 'seq'")
+    return collections.Counter(row['seq'] for row in rows)
+
+
+def publish(broker, ledger, first, messages, rate=0):
+    return subprocess.Popen(
+        [tool('mqtt_publish'), f'port={broker.port}', f'messages={messages}', f'first={first}',
+         f'rate={rate}', f'ledger={ledger}'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+
+
+def start(gateway):
+    gateway.write_rule('numbers', RULE)
+    gateway.start()
+    wait_until(lambda: gateway.status()['ingest']['filters'] > 1, 'the subscriptions')
+
+
+def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
+    seed = int(os.environ.get('HEADGATE_SEED') or random.randrange(2 ** 32))
+    moments = random.Random(seed)
+    acknowledged = set()
+    lines = f'persistence true\npersistence_location {tmp_path}/\nautosave_interval 1800\n'
+    with Broker(tmp_path, lines) as broker, Gateway(tmp_path, broker, reconnect_max='1s') as gateway:
+        start(gateway)
+        begin, turn = time.monotonic(), 0
+        while time.monotonic() < begin + SECONDS:
+            ledger = tmp_path / f'ledger-{turn}'
+            publisher = publish(broker, ledger, turn * 10000, 10000, RATE)
+            time.sleep(moments.uniform(0.2, 3))  # a random moment is the point
+            broker.stop()  # saves what it has acknowledged
+            publisher.wait(30)
+            acknowledged.update(map(int, ledger.read_text().split()))
+            broker.start()
+            turn += 1
+        assert len(acknowledged) > RATE
+        try:
+            wait_until(lambda: acknowledged <= set(stored(gateway)), 'every number', every_s=0.5)
+        finally:
+            missing = sorted(acknowledged - set(stored(gateway)))
+            assert not missing, f'seed {seed}: {len(missing)} lost: {missing[:20]}'
+        twice = sorted(number for number, rows in stored(gateway).items() if rows > 1)
+        status = gateway.status()
+        with capsys.disabled():
+            print(f'\n# seed {seed}: {turn} restarts of the broker, {len(acknowledged)} numbers, '
+                  f'0 lost, {len(twice)} twice')
+        assert status['ingest']['restarts'] == 0 and status['ingest']['sessions_lost'] == 0
+        assert not twice, f'seed {seed}: {twice[:20]}'
+
+
+def roles(gateway):
+    """{verb: pid} of the gateway's processes."""
+    found = {}
+    for pid in descendants(gateway.process.pid):
+        words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
+        found[words[1].decode()] = pid
+    return found
+
+
+@pytest.mark.parametrize('role', ['ingest', 'run'])
+def test_a_process_without_descriptors_waits_for_some(tmp_path, role):
+    """J27. Segments are small, so that new files are wanted all the time."""
+    with Broker(tmp_path) as broker, Gateway(tmp_path, broker, segment_size='64k') as gateway:
+        start(gateway)
+        pid = roles(gateway)[role]
+        used = max(map(int, os.listdir(f'/proc/{pid}/fd'))) + 1
+        subprocess.run(['prlimit', '--pid', str(pid), f'--nofile={used}:4096'], check=True)
+        publisher = publish(broker, tmp_path / 'ledger', 0, 6000, 2000)
+        wait_until(lambda: 'Too many open files' in gateway.output(), 'a word in the log')
+        subprocess.run(['prlimit', '--pid', str(pid), '--nofile=4096:4096'], check=True)
+        assert publisher.wait(60) == 0
+        wait_until(lambda: len(stored(gateway)) == 6000, 'every number', every_s=0.5)
+        assert set(stored(gateway).values()) == {1}
+        assert gateway.process.pid in descendants(gateway.process.pid) and gateway.running()
+
+
+def with_small_disk(disk):
+    """The start of a command line that runs the rest with a tmpfs on `disk`, half of it taken."""
+    prefix = ['unshare', '--mount', 'sh', '-c',
+              f'mount -t tmpfs -o size=8m none {disk} && head -c 4m /dev/zero > {disk}/filler && '
+              'exec "$@"', 'sh']
+    if subprocess.run([*prefix, 'true'], check=False).returncode != 0:
+        pytest.skip('this machine lets us mount nothing, as many containers do')
+    return prefix
+
+
+@pytest.mark.parametrize('sync', ['interval', 'always'])
+def test_a_disk_that_fills_up_and_is_cleared(tmp_path, sync):
+    """D1, D3, D4: journal, checkpoints, backlogs and the store are on the same small disk."""
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    prefix = with_small_disk(disk)
+    settings = {'data_dir': disk / 'data', 'segment_size': '256k', 'disk_reserve': '1M',
+                'sync': sync}
+    with Broker(tmp_path) as broker, Gateway(tmp_path, broker, prefix=prefix,
+                                           **settings) as gateway:
+        start(gateway)
+        publisher = publish(broker, tmp_path / 'ledger', 0, 30000, 5000)
+        wait_until(lambda: 'takes nothing' in gateway.output() or 'is full' in gateway.output(),
+                   'a word in the log')
+        assert publisher.wait(60) == 0, 'the broker queues'
+        held = gateway.status()['ingest']['accepted']
+        assert held < 30000
+        pathlib.Path(f'/proc/{gateway.process.pid}/root{disk}/filler').unlink()
+        wait_until(lambda: len(stored(gateway)) == 30000, 'every number', every_s=0.5)
+        assert set(stored(gateway).values()) == {1}
+        assert gateway.status()['ingest']['restarts'] == 0
