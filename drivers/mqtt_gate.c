@@ -46,6 +46,8 @@ enum {
     UP_BYTES_MAX = 1024 * 1024, /* towards the broker; above it Paho has to wait */
     FD_SEARCHED = 256,
     PAUSE_MS = 100, /* after accept() failed */
+    NOTES = 4096,   /* packet ids remembered: more than a broker of MQTT 5 may have in flight */
+    PACKET_BITS = 16,
 };
 
 struct mqtt_gate {
@@ -55,6 +57,7 @@ struct mqtt_gate {
     int wake_fd;
     struct sockaddr_in address;
 
+    _Atomic uint64_t notes[NOTES]; /* by packet id: the count it needs, and the id below it */
     _Atomic uint64_t released;
     _Atomic bool is_holding;
     _Atomic int64_t clear_us; /* when it last ceased to hold */
@@ -134,6 +137,16 @@ accept_client(struct mqtt_gate *gate)
 
 /* ---- the relay ---- */
 
+/* What a PUBACK of `packet` has to wait for. */
+static uint64_t
+need_of(void *context, unsigned packet)
+{
+    struct mqtt_gate *gate = context;
+    uint64_t note = atomic_load(&gate->notes[packet % NOTES]);
+    bool is_known = packet != 0 && (note & ((1U << PACKET_BITS) - 1)) == packet;
+    return is_known ? note >> PACKET_BITS : gate->events.taken(gate->events.context);
+}
+
 static void
 read_client(struct link *link)
 {
@@ -149,7 +162,7 @@ read_client(struct link *link)
     }
     size_t before = link->hold.held.size;
     if (!mqtt_hold_feed(&link->hold, bytes_of(link->up, (size_t)size),
-                        gate->events.taken(gate->events.context))) {
+                        &(struct mqtt_hold_needs){gate, need_of})) {
         log_error("the ack gate was sent something that is not MQTT; closing the connection");
         link->is_broker_done = true;
     }
@@ -362,6 +375,12 @@ unsigned
 mqtt_gate_port(const struct mqtt_gate *gate)
 {
     return ntohs(gate->address.sin_port);
+}
+
+void
+mqtt_gate_note(struct mqtt_gate *gate, unsigned packet, uint64_t count)
+{
+    atomic_store(&gate->notes[packet % NOTES], count << PACKET_BITS | packet);
 }
 
 void

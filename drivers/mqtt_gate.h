@@ -9,9 +9,9 @@
  *
  *   Paho ──127.0.0.1──> gate ──TCP or TLS──> broker
  *
- * The owner counts the messages it has taken from Paho and says how far they are safe. A PUBACK
- * that comes to the gate belongs to a message that was taken before, so it waits for the count as
- * it is then; packet ids need not be known.
+ * The owner counts the messages it has taken from Paho, notes each one's packet id, and says how
+ * far they are safe. A PUBACK waits for the count of its own message and no longer: what was taken
+ * meanwhile may have to wait for room on a full disk.
  */
 #ifndef HEADGATE_DRIVERS_MQTT_GATE_H
 #define HEADGATE_DRIVERS_MQTT_GATE_H
@@ -22,7 +22,8 @@ struct mqtt_gate;
 
 struct mqtt_gate_events {
     void *context;
-    /* How many messages the callback has taken so far. The gate's thread; must not block. */
+    /* How many messages the callback has taken so far; a PUBACK whose message the gate does not
+     * remember waits for them all. The gate's thread; must not block. */
     uint64_t (*taken)(void *context);
     /* Acknowledgements wait. The gate's thread; may take a lock for a moment. */
     void (*waiting)(void *context);
@@ -37,6 +38,9 @@ bool mqtt_gate_open(struct mqtt_gate **out, const struct mqtt_options *options,
                     const struct mqtt_gate_events *events, struct diag_list *diags) MUST_CHECK;
 
 unsigned mqtt_gate_port(const struct mqtt_gate *gate);
+
+/* Paho's thread, before the callback returns: the message's PUBACK may go when `count` are safe. */
+void mqtt_gate_note(struct mqtt_gate *gate, unsigned packet, uint64_t count);
 
 /* Any thread. The first `count` messages taken are safe; must not fall from call to call. */
 void mqtt_gate_release(struct mqtt_gate *gate, uint64_t count);

@@ -66,9 +66,20 @@ remove_front(struct buf *buf, size_t size)
     }
 }
 
+/* A PUBACK of ours has no properties, so its length is one byte and its id the two behind it. A
+ * PUBREC is sent before its message is given to anybody. */
+static unsigned
+acknowledged_packet(struct bytes packet, unsigned type)
+{
+    const unsigned char *at = (const unsigned char *)packet.data;
+    bool is_ours = type == MQTT_PACKET_PUBACK && packet.size >= 4 && packet.size < 128;
+    return is_ours ? (unsigned)at[2] << 8 | at[3] : 0;
+}
+
 /* Sorts the whole packets at the front of `bytes`; gives how many bytes they take. */
 static bool
-sort_packets(struct mqtt_hold *hold, struct bytes bytes, uint64_t needed, size_t *sorted)
+sort_packets(struct mqtt_hold *hold, struct bytes bytes, const struct mqtt_hold_needs *needs,
+             size_t *sorted)
 {
     *sorted = 0;
     for (;;) {
@@ -81,8 +92,11 @@ sort_packets(struct mqtt_hold *hold, struct bytes bytes, uint64_t needed, size_t
         }
         struct bytes packet = bytes_slice(rest, 0, size);
         bool is_ack = type == MQTT_PACKET_PUBACK || type == MQTT_PACKET_PUBREC;
-        if (is_ack || (type == MQTT_PACKET_DISCONNECT && hold->held.size > 0)) {
-            hold_packet(hold, packet, needed);
+        if (is_ack) {
+            hold_packet(hold, packet,
+                        needs->of(needs->context, acknowledged_packet(packet, type)));
+        } else if (type == MQTT_PACKET_DISCONNECT && hold->held.size > 0) {
+            hold_packet(hold, packet, 0);
         } else {
             buf_append(&hold->out, packet);
         }
@@ -91,16 +105,17 @@ sort_packets(struct mqtt_hold *hold, struct bytes bytes, uint64_t needed, size_t
 }
 
 bool
-mqtt_hold_feed(struct mqtt_hold *hold, struct bytes bytes, uint64_t needed)
+mqtt_hold_feed(struct mqtt_hold *hold, struct bytes bytes,
+               const struct mqtt_hold_needs *needs)
 {
     size_t sorted;
     if (hold->part.size == 0) {
-        bool is_good = sort_packets(hold, bytes, needed, &sorted);
+        bool is_good = sort_packets(hold, bytes, needs, &sorted);
         buf_append(&hold->part, bytes_slice(bytes, sorted, bytes.size));
         return is_good;
     }
     buf_append(&hold->part, bytes);
-    bool is_good = sort_packets(hold, buf_bytes(&hold->part), needed, &sorted);
+    bool is_good = sort_packets(hold, buf_bytes(&hold->part), needs, &sorted);
     remove_front(&hold->part, sorted);
     return is_good;
 }

@@ -33,6 +33,15 @@ struct mqtt_hold_mark {
     size_t end;
 };
 
+/*
+ * What an acknowledgement needs to have reached, by the packet id of what it acknowledges; 0 stands
+ * for one that cannot be told.
+ */
+struct mqtt_hold_needs {
+    void *context;
+    uint64_t (*of)(void *context, unsigned packet);
+};
+
 /* All zero is an empty one. */
 struct mqtt_hold {
     struct buf part; /* of a packet whose rest has not come yet */
@@ -47,10 +56,11 @@ void mqtt_hold_fini(struct mqtt_hold *hold);
 
 /*
  * Takes bytes from the client. Acknowledgements among them wait until mqtt_hold_release() is
- * called with `needed` or more; it must not fall from call to call. False: what came is no MQTT,
- * or a packet is larger than any that we send; the connection is to be closed.
+ * called with what they and those before them need, or more. False: what came is no MQTT, or a
+ * packet is larger than any that we send; the connection is to be closed.
  */
-bool mqtt_hold_feed(struct mqtt_hold *hold, struct bytes bytes, uint64_t needed) MUST_CHECK;
+bool mqtt_hold_feed(struct mqtt_hold *hold, struct bytes bytes,
+                    const struct mqtt_hold_needs *needs) MUST_CHECK;
 
 /* Moves to `out` what needs no more than `reached`. */
 void mqtt_hold_release(struct mqtt_hold *hold, uint64_t reached);

@@ -266,6 +266,9 @@ on_message(void *context, const struct mqtt_message *message)
     ingest_page_begin_move(ingester->page);
     take_message(ingester, message);
     ingest_page_end_move(ingester->page);
+    if (ingester->gate != NULL && message->packet != 0) {
+        mqtt_gate_note(ingester->gate, message->packet, keeper_taken(ingester->keeper));
+    }
 }
 
 static void

@@ -24,6 +24,12 @@ next_of(struct bytes *rest, bool wants_acks, struct bytes *out)
     return false;
 }
 
+static uint64_t
+half_of(void *context, unsigned packet)
+{
+    return packet / 2;
+}
+
 static void
 check_order(struct bytes in, struct bytes out, bool of_acks)
 {
@@ -46,7 +52,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool is_good = true;
     for (size_t at = 0; is_good && at < stream.size; at += step) {
         size_t end = at + step < stream.size ? at + step : stream.size;
-        is_good = mqtt_hold_feed(&hold, bytes_slice(stream, at, end), at);
+        is_good = mqtt_hold_feed(&hold, bytes_slice(stream, at, end),
+                                 &(struct mqtt_hold_needs){NULL, half_of});
         mqtt_hold_release(&hold, at / 2);
     }
     mqtt_hold_release(&hold, UINT64_MAX);
