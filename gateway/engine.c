@@ -55,6 +55,14 @@ engine_input_tail(const struct engine *engine, const struct input *input)
     never("input kind");
 }
 
+uint64_t
+engine_input_end(const struct engine *engine, const struct input *input)
+{
+    const struct engine_source *source = &engine->options.source;
+    bool has_end = input->kind == INPUT_MESSAGES && source->end != NULL;
+    return has_end ? source->end(source->context) : engine_input_tail(engine, input);
+}
+
 static void
 note_gap(struct engine *engine, struct input *input, const struct record *gap)
 {
@@ -689,7 +697,7 @@ engine_each_reader(struct engine *engine,
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
         if (input->kind != INPUT_CLOCK) { /* it has no end to be reached */
-            each(context, input->stream, input->told_position, engine_input_tail(engine, input));
+            each(context, input->stream, input->told_position, engine_input_end(engine, input));
         }
     }
     pthread_mutex_unlock(&engine->lock);

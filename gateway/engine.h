@@ -26,7 +26,8 @@ struct ledger_account;
 struct engine_source {
     uint64_t kept_bytes; /* of the journal's end stay, read or not */
     const char *dir;               /* of the journal */
-    uint64_t (*tail)(void *context); /* everything before it is complete */
+    uint64_t (*tail)(void *context); /* everything before it is complete, and may be read */
+    uint64_t (*end)(void *context);  /* of what is there, to be read later too. NULL: the tail */
     uint64_t (*first)(void *context); /* see engine_stats.fresh; once there is a tail. NULL: none */
     /* About to sleep on wake_fd: from now on new records must wake. False: look again first. */
     bool (*prepare_wait)(void *context, uint64_t seen_tail);

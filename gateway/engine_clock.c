@@ -317,7 +317,7 @@ passed_us(const struct engine *engine)
     int64_t now_us = os->wall_us(os) - (int64_t)BEHIND_MS * 1000;
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
-        if (is_ordered(input) && engine_input_tail(engine, input) > input->position &&
+        if (is_ordered(input) && engine_input_end(engine, input) > input->position &&
             input->read_us < now_us) {
             now_us = input->read_us;
         }

@@ -124,6 +124,9 @@ struct input *engine_add_input(struct engine *engine, enum input_kind kind, cons
                                const char *dir);
 uint64_t engine_input_tail(const struct engine *engine, const struct input *input);
 
+/* Behind what cannot be read yet. */
+uint64_t engine_input_end(const struct engine *engine, const struct input *input);
+
 /* ---- engine_rows.c ---- */
 
 /* One record through the rules of the current generation, its rows into outboxes. */

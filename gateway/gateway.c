@@ -268,6 +268,12 @@ kept_bytes(const struct config *config)
 static uint64_t
 source_tail(void *context)
 {
+    return ingest_readable(context);
+}
+
+static uint64_t
+source_end(void *context)
+{
     return ingest_tail(context);
 }
 
@@ -381,6 +387,7 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
             .source = {.dir = ingest_journal_dir(gateway->ingest),
                        .kept_bytes = kept_bytes(gateway->config),
                        .tail = source_tail,
+                       .end = source_end,
                        .first = source_first,
                        .prepare_wait = source_prepare_wait,
                        .wake_fd = ingest_wake_fd(gateway->ingest),

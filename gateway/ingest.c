@@ -216,6 +216,12 @@ ingest_tail(const struct ingest *ingest)
     return atomic_load_explicit(&ingest->page->tail, memory_order_acquire);
 }
 
+uint64_t
+ingest_readable(const struct ingest *ingest)
+{
+    return atomic_load_explicit(&ingest->page->readable, memory_order_acquire);
+}
+
 int
 ingest_wake_fd(const struct ingest *ingest)
 {
@@ -241,12 +247,12 @@ ingest_prepare_wait(struct ingest *ingest, uint64_t position)
 {
     if (is_busy(ingest, position)) {
         usleep(NAP_US);
-        if (ingest_tail(ingest) > position) {
+        if (ingest_readable(ingest) > position) {
             return false;
         }
     }
     atomic_store(&ingest->page->is_core_waiting, 1);
-    if (atomic_load(&ingest->page->tail) > position) {
+    if (atomic_load(&ingest->page->readable) > position) {
         atomic_store(&ingest->page->is_core_waiting, 0);
         return false;
     }

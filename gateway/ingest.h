@@ -3,9 +3,9 @@
  * message to the journal `data_dir`/journal/mqtt before the broker is told that we have it.
  *
  * Threads: one thread (the main one) starts, ticks, sets filters and stops; it must live as long
- * as the process should (base/child.h). Another (the engine) may read the tail and wait:
+ * as the process should (base/child.h). Another (the engine) may read both ends and wait:
  *
- *   read the journal up to ingest_tail()
+ *   read the journal up to ingest_readable()
  *   nothing was there: ingest_prepare_wait(), poll() on ingest_wake_fd(), ingest_woken()
  *
  * None blocks longer than the time to hand a list of filters over (at most 1 s, when the process
@@ -55,7 +55,14 @@ uint64_t ingest_first(const struct ingest *ingest);
 /* The position behind the last record. 0 until the journal is open for the first time. */
 uint64_t ingest_tail(const struct ingest *ingest);
 
-/* Readable after the tail has moved while somebody waits; the same for the ingest's whole life. */
+/*
+ * Up to where rules may read. With `sync always` that is what is on the medium, so that a power cut
+ * takes nothing from the journal that a store has: it was not acknowledged, and comes again.
+ * Otherwise ingest_tail(). 0 until the journal is open, and synced, for the first time.
+ */
+uint64_t ingest_readable(const struct ingest *ingest);
+
+/* Readable after ingest_readable() has moved while somebody waits; the same for ever. */
 int ingest_wake_fd(const struct ingest *ingest);
 
 /*

@@ -4,8 +4,8 @@
  * The core reads everything and writes `is_core_waiting`; the ingest process writes the rest. The
  * page outlives the process, so counters go on over a restart and the tail is never unknown again.
  *
- * Sleeping. The core sets `is_core_waiting`, then looks at the tail once more, then polls the
- * eventfd. The ingest process raises the tail, then takes the flag back and, if it was set, writes
+ * Sleeping. The core sets `is_core_waiting`, then looks at `readable` once more, then polls the
+ * eventfd. The ingest process raises that, then takes the flag back and, if it was set, writes
  * to the eventfd. Both orders are sequentially consistent, so one of the two sees the
  * other; and as long as the core is busy a message costs no system call beyond its append.
  *
@@ -57,6 +57,7 @@ struct ingest_page {
     _Atomic uint64_t position_least; /* set by the core before the first start: journal_options */
     _Atomic uint64_t first; /* where the first process began to append: `accepted` lie behind it */
     _Atomic uint64_t tail; /* position behind the last record; 0 before the first start */
+    _Atomic uint64_t readable; /* rules may read up to here: `tail`, with `sync always` `synced` */
     _Atomic uint64_t synced; /* position below which all is on the medium */
     _Atomic uint64_t held; /* messages in memory that the journal does not take yet */
     _Atomic uint64_t moves_begun, moves_ended;

@@ -7,7 +7,9 @@
  *              waits there until the keeper's thread has synced past that message
  *
  * With `always` one sync serves everything that was appended while the one before was running
- * (group commit): the slower the medium, the larger the group.
+ * (group commit): the slower the medium, the larger the group. Rules, too, read only what a sync
+ * has covered: else a store could have what a power cut takes from the journal, and the broker
+ * sends it again. QoS 0 is not sent again, and is read at once where nothing waits before it.
  *
  * When the journal takes nothing (disk full, I/O error, journal_max), nothing may be acknowledged
  * that is not kept. Without the gate the callback waits, in which Paho reads nothing and the
@@ -58,7 +60,6 @@ struct keeper {
     struct journal *journal;
     char *dir;
     struct mqtt_gate *gate;
-    bool is_gated;
 
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -89,15 +90,26 @@ count(_Atomic uint64_t *counter)
                           memory_order_relaxed);
 }
 
+/* Rules may read up to `end`. With the lock, once there are appends. */
 static void
-wake_core(struct ingest_page *page)
+show(struct ingest_page *page, uint64_t end)
 {
+    if (end <= atomic_load(&page->readable)) {
+        return;
+    }
+    atomic_store(&page->readable, end);
     if (atomic_load(&page->is_core_waiting) != 0 &&
         atomic_exchange(&page->is_core_waiting, 0) != 0) {
         uint64_t one = 1;
         ssize_t written = write(INGEST_WAKE_FD, &one, sizeof one);
         (void)written; /* a full counter wakes too */
     }
+}
+
+static bool
+is_gated(const struct keeper *keeper)
+{
+    return keeper->config->sync == JOURNAL_SYNC_ALWAYS;
 }
 
 /* ---- opening ---- */
@@ -136,7 +148,9 @@ publish_journal(struct keeper *keeper)
         atomic_store(&page->first, end);
     }
     atomic_store(&page->tail, end);
-    wake_core(page);
+    if (!is_gated(keeper)) {
+        show(page, end);
+    }
 }
 
 bool
@@ -205,6 +219,14 @@ keeper_read_last(const struct keeper *keeper, uint64_t bytes,
 
 /* ---- appending ---- */
 
+/* With the lock: what was appended is to be synced now. */
+static void
+hurry(struct keeper *keeper)
+{
+    keeper->is_hurried = true;
+    pthread_cond_signal(&keeper->work);
+}
+
 static bool
 append(struct keeper *keeper, const struct record *record, struct diag_list *diags)
 {
@@ -224,7 +246,13 @@ append(struct keeper *keeper, const struct record *record, struct diag_list *dia
     }
     count(&keeper->page->accepted);
     atomic_store(&keeper->page->tail, copy.next);
-    wake_core(keeper->page);
+    bool comes_again = (record->flags & RECORD_QOS) > 0;
+    bool is_first = atomic_load(&keeper->page->readable) == copy.position;
+    if (!is_gated(keeper) || (!comes_again && is_first)) {
+        show(keeper->page, copy.next);
+    } else if (!comes_again) {
+        hurry(keeper);
+    }
     return true;
 }
 
@@ -370,7 +398,7 @@ take(struct keeper *keeper, const struct record *record)
 void
 keeper_keep(struct keeper *keeper, const struct record *record)
 {
-    if (keeper->is_gated) {
+    if (is_gated(keeper)) {
         take(keeper, record);
     } else {
         append_patiently(keeper, record);
@@ -400,6 +428,11 @@ sync_once(struct keeper *keeper)
     }
     if (is_synced) {
         atomic_store(&keeper->page->synced, tail);
+        if (is_gated(keeper)) {
+            pthread_mutex_lock(&keeper->lock);
+            show(keeper->page, tail);
+            pthread_mutex_unlock(&keeper->lock);
+        }
         log_diags(&diags);
     }
     atomic_store(&keeper->is_sync_blocked, !is_synced);
@@ -437,7 +470,7 @@ await_work(struct keeper *keeper)
     keeper->is_hurried = false;
 }
 
-/* What is of QoS 0 has no acknowledgement to wait for, and is synced every sync_interval. */
+/* What is of QoS 0 alone has no acknowledgement to wait for, and is synced every sync_interval. */
 static void *
 sync_for_acks(void *context)
 {
@@ -463,7 +496,7 @@ keeper_start(struct keeper *keeper, struct mqtt_gate *gate)
 {
     pthread_t thread;
     keeper->gate = gate;
-    keeper->is_gated = gate != NULL;
+    keeper->is_hurried = true; /* what an earlier process has left is read when it is synced */
     if (gate != NULL) {
         check(pthread_create(&thread, NULL, sync_for_acks, keeper) == 0);
     } else if (keeper->config->sync != JOURNAL_SYNC_NEVER) {
@@ -489,8 +522,7 @@ keeper_hurry(void *context)
 {
     struct keeper *keeper = context;
     pthread_mutex_lock(&keeper->lock);
-    keeper->is_hurried = true;
-    pthread_cond_signal(&keeper->work);
+    hurry(keeper);
     pthread_mutex_unlock(&keeper->lock);
 }
 

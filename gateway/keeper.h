@@ -2,8 +2,8 @@
  * Keeps what the ingest process receives: the writer of the journal `data_dir`/journal/mqtt, by
  * the policy that the option `sync` names.
  *
- * Threads: keeper_keep() is called by Paho's thread, keeper_hurry() by the ack gate's, keeper_taken()
- * by both, all else by the main thread. The keeper has a thread of its own that syncs.
+ * Threads: keeper_keep() is called by Paho's thread, keeper_hurry() by the ack gate's,
+ * keeper_taken() by both, all else by the main thread. The keeper has a thread of its own that syncs.
  */
 #ifndef HEADGATE_KEEPER_H
 #define HEADGATE_KEEPER_H

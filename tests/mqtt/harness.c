@@ -132,7 +132,7 @@ static bool
 open_reader(struct runner *runner)
 {
     struct diag_list diags = {0};
-    if (runner->reader == NULL && ingest_tail(runner->ingest) > 0 &&
+    if (runner->reader == NULL && ingest_readable(runner->ingest) > 0 &&
         !journal_reader_open(&runner->reader, &os_posix, ingest_journal_dir(runner->ingest),
                              runner->position, &diags)) {
         log_diags(&diags);
@@ -146,7 +146,7 @@ read_records(struct runner *runner)
 {
     struct diag_list diags = {0};
     struct record record;
-    uint64_t tail = ingest_tail(runner->ingest);
+    uint64_t tail = ingest_readable(runner->ingest);
     while (open_reader(runner) && runner->position < tail) {
         enum journal_read read = journal_reader_next(runner->reader, tail, &record, &diags);
         if (read == JOURNAL_END) {

@@ -52,7 +52,7 @@ def begin_segment(broker, ingest):
     ingest.wait_records(1)
 
 
-def test_an_acknowledgement_waits_for_the_sync(tmp_path):
+def test_acknowledgement_and_rules_wait_for_the_sync(tmp_path):
     medium, acknowledged = Medium(tmp_path), Acknowledged()
     with OddBroker(acknowledged) as broker:
         with Ingest(tmp_path, broker.port, ['a'], ALWAYS, environment=medium.environment) as ingest:
@@ -61,11 +61,32 @@ def test_an_acknowledgement_waits_for_the_sync(tmp_path):
             medium.set(delay_s=0.5)
             begin = time.monotonic()
             broker.connections[0].publish('a', b'x', packet_id=1)
-            ingest.wait_records(2)
-            assert time.monotonic() - begin < 0.4, 'the record is read before it is synced'
+            ingest.wait_stats(lambda s: s['accepted'] == 2, 'the message in the journal')
+            assert time.monotonic() - begin < 0.4, 'it is appended at once'
             assert 1 not in acknowledged.times
+            ingest.wait_records(2)
+            assert time.monotonic() - begin >= 0.5, 'a power cut could still take it'
             wait_until(lambda: 1 in acknowledged.times, 'the PUBACK')
             assert acknowledged.times[1] - begin >= 0.5
+
+
+def test_rules_read_qos_0_at_once_where_nothing_waits(tmp_path):
+    medium, acknowledged = Medium(tmp_path), Acknowledged()
+    with OddBroker(acknowledged) as broker:
+        with Ingest(tmp_path, broker.port, ['a'], ALWAYS, environment=medium.environment) as ingest:
+            ingest.wait_ready()
+            begin_segment(broker, ingest)
+            medium.set(delay_s=0.5)
+            begin = time.monotonic()
+            broker.connections[0].publish('a', b'x', qos=0)
+            ingest.wait_records(2)
+            assert time.monotonic() - begin < 0.4
+            time.sleep(1.2)  # nothing is awaited: its own sync is over then
+            begin = time.monotonic()
+            broker.connections[0].publish('a', b'x', packet_id=1)
+            broker.connections[0].publish('a', b'x', qos=0)
+            ingest.wait_records(4)
+            assert 0.5 <= time.monotonic() - begin < 1.4, 'behind the message before it'
 
 
 def test_one_sync_serves_many(tmp_path):
@@ -91,7 +112,7 @@ def test_a_goodbye_leaves_nothing_to_be_sent_again(tmp_path):
             ingest.wait_ready()
             medium.set(delay_s=0.15)
             broker.connections[0].publish('a', b'x', packet_id=7)
-            ingest.wait_records(1)
+            ingest.wait_stats(lambda s: s['accepted'] == 1, 'the message in the journal')
             ingest.stop()
             wait_until(lambda: 7 in acknowledged.times, 'the PUBACK', 5)
 

@@ -55,6 +55,8 @@ def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
         while time.monotonic() < begin + SECONDS:
             ledger = tmp_path / f'ledger-{turn}'
             publisher = publish(broker, ledger, turn * 10000, 10000, RATE)
+            if turn == 0:  # before, repetitions are kept: README, "Sent again, or said again?"
+                wait_until(lambda: gateway.status()['ingest']['knows_redelivered'], 'trust')
             time.sleep(moments.uniform(0.2, 3))  # a random moment is the point
             broker.stop()  # saves what it has acknowledged
             publisher.wait(30)

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { MESSAGES = 40, SEEDS_FOR_A_BREAK = 40 };
+enum { MESSAGES = 40, SEEDS_FOR_A_BREAK = 80 };
 
 /* Runs once; fails the test when something is wrong. */
 static struct sim

@@ -47,14 +47,19 @@ static const char RULES[] =
         "CREATE RULE counted AS INSERT INTO store SELECT COUNT(*) AS n, SUM(k) AS k\n"
         "    FROM messages WHERE v >= 0 GROUP BY TUMBLE(at, INTERVAL '1' SECOND);\n"
         "CREATE RULE chained AS INSERT INTO chain SELECT k FROM 'in/+' WHERE v >= 0;\n"
-        "CREATE RULE linked AS INSERT INTO store SELECT k FROM chain;\n";
+        "CREATE RULE linked AS INSERT INTO store SELECT k FROM chain;\n"
+        "CREATE TABLE timed (k BIGINT, v BIGINT, t BIGINT, ts AS TO_TIMESTAMP_LTZ(t, 3),\n"
+        "    WATERMARK FOR ts AS ts - INTERVAL '0.05' SECOND) WITH ('connector' = 'mqtt',\n"
+        "    'topic' = 'in/+', 'scan.watermark.idle-timeout' = '1 d');\n"
+        "CREATE RULE dated AS INSERT INTO store SELECT COUNT(*) AS n, SUM(k) AS k, MIN(t) AS t\n"
+        "    FROM timed WHERE v >= 0 GROUP BY TUMBLE(ts, INTERVAL '0.1' SECOND);\n";
 
 const char *
 sim_break_name(enum sim_break broken)
 {
     static const char *const names[BREAK_COUNT] = {
-            "nothing",    "ack-early",    "skip-sync",  "forget-last-id", "done-early",
-            "drop-retried", "lying-sync", "lying-names", "miscount", "leak",
+            "nothing",    "ack-early",    "skip-sync",  "read-early",     "forget-last-id",
+            "done-early", "drop-retried", "lying-sync", "lying-names", "miscount", "leak",
     };
     return names[broken];
 }
@@ -134,6 +139,14 @@ sim_token_of(struct sim *sim, struct bytes payload)
 static uint64_t
 tail(void *context)
 {
+    const struct sim *sim = context;
+    bool waits = sim->policy == JOURNAL_SYNC_ALWAYS && sim->setup.broken != BREAK_READ_EARLY;
+    return waits ? sim->readable : journal_tail(sim->journal);
+}
+
+static uint64_t
+end(void *context)
+{
     return journal_tail(((struct sim *)context)->journal);
 }
 
@@ -148,6 +161,36 @@ stream_position(void *context, const char *stream)
     return engine_stream_position(((struct sim *)context)->engine, stream);
 }
 
+/* Of the tokens that the loss of power may have taken, those that the journal has not. */
+static bool
+note_lost_tokens(struct sim *sim, struct diag_list *diags)
+{
+    struct journal_reader *reader;
+    if (sim->doubtful_token >= sim->token_count) {
+        return true;
+    }
+    if (!journal_reader_open(&reader, sim->os, "data/journal/mqtt", 0, diags)) {
+        return false;
+    }
+    uint64_t *kept = mem_new_array(uint64_t, sim->token_count);
+    struct record record;
+    enum journal_read read = JOURNAL_GAP;
+    while (read == JOURNAL_RECORD || read == JOURNAL_GAP) {
+        read = journal_reader_next(reader, journal_tail(sim->journal), &record, diags);
+        struct token *token = read == JOURNAL_RECORD ? sim_token_of(sim, record.payload) : NULL;
+        if (token != NULL) {
+            kept[token - sim->tokens] = record.next;
+        }
+    }
+    journal_reader_close(reader);
+    for (size_t i = sim->doubtful_token; i < sim->token_count && read == JOURNAL_END; i++) {
+        sim->tokens[i].next = kept[i];
+    }
+    sim->doubtful_token = read == JOURNAL_END ? SIZE_MAX : sim->doubtful_token;
+    free(kept);
+    return read == JOURNAL_END;
+}
+
 static bool
 open_engine(struct sim *sim, struct diag_list *diags)
 {
@@ -156,7 +199,8 @@ open_engine(struct sim *sim, struct diag_list *diags)
             .data_dir = "data",
             .checkpoint_interval_ms = CHECKPOINT_MS,
             .origin = {.account_id = "1", .principal_property = "by", .gateway = "sim"},
-            .source = {.dir = "data/journal/mqtt", .tail = tail, .wake_fd = -1, .context = sim},
+            .source = {.dir = "data/journal/mqtt", .tail = tail, .end = end, .wake_fd = -1,
+                       .context = sim},
             .is_stepped = true,
     };
     if (!engine_new(&sim->engine, &options, diags)) {
@@ -170,7 +214,7 @@ open_engine(struct sim *sim, struct diag_list *diags)
             .position_least = engine_stream_position(sim->engine, "mqtt"),
             .sync = sim->policy == JOURNAL_SYNC_NEVER ? JOURNAL_SYNC_NEVER : JOURNAL_SYNC_INTERVAL,
     };
-    return journal_open(&sim->journal, &journal, diags);
+    return journal_open(&sim->journal, &journal, diags) && note_lost_tokens(sim, diags);
 }
 
 static bool
@@ -300,8 +344,13 @@ append(struct sim *sim, size_t index)
     struct buf payload = {0};
     struct diag_list diags = {0};
     buf_printf(&topic, "in/%zu", index);
-    buf_printf(&payload, token->value == 9 ? "no json %zu" : "{\"k\":%zu,\"v\":%u}", index,
-               token->value);
+    token->time_ms = sim_event_time(sim, index);
+    if (token->value == 9) {
+        buf_printf(&payload, "no json %zu", index);
+    } else {
+        buf_printf(&payload, "{\"k\":%zu,\"v\":%u,\"t\":%" PRId64 "}", index, token->value,
+                   token->time_ms);
+    }
     struct record record = {.time_us = sim->os->wall_us(sim->os),
                             .flags = 1,
                             .topic = buf_bytes(&topic),
@@ -357,8 +406,10 @@ sync_journal(struct sim *sim)
 {
     struct diag_list diags = {0};
     bool is_skipped = sim->policy == JOURNAL_SYNC_NEVER || sim->setup.broken == BREAK_SKIP_SYNC;
-    if (sim->unsynced_token < sim->token_count &&
+    uint64_t synced = journal_tail(sim->journal);
+    if ((sim->unsynced_token < sim->token_count || sim->readable < synced) &&
         (is_skipped || journal_sync(sim->journal, &diags))) {
+        sim->readable = synced;
         sim_event(sim, "receive: synced up to token %zu", sim->token_count);
         for (; sim->policy == JOURNAL_SYNC_ALWAYS && sim->unacknowledged_token < sim->token_count;
              sim->unacknowledged_token++) {
@@ -377,6 +428,11 @@ static void
 lose_connection(struct sim *sim, enum crash_mode mode)
 {
     bool is_excused = mode != CRASH_KILL && sim->policy != JOURNAL_SYNC_ALWAYS;
+    sim->has_lost_input |= is_excused;
+    sim->readable = 0;
+    if (mode != CRASH_KILL && sim->unsynced_token < sim->doubtful_token) {
+        sim->doubtful_token = sim->unsynced_token;
+    }
     size_t from = sim->policy == JOURNAL_SYNC_NEVER ? 0 : sim->unsynced_token;
     for (size_t i = from; is_excused && i < sim->token_count; i++) {
         sim->tokens[i].is_owed = false;
@@ -471,7 +527,8 @@ crash(struct sim *sim, enum crash_mode mode)
 static void
 set_up(struct sim *sim, const struct sim_setup *setup)
 {
-    *sim = (struct sim){.setup = *setup, .random = setup->seed, .digest = 1};
+    *sim = (struct sim){.setup = *setup, .random = setup->seed, .digest = 1,
+                        .doubtful_token = SIZE_MAX};
     sim->disk = crash_disk_new(setup->seed);
     sim->os = crash_disk_os(sim->disk);
     crash_disk_advance(sim->disk, CLOCK_US); /* before, flows take the clock for one never set */

@@ -26,6 +26,7 @@ enum sim_break {
     BREAK_NOTHING,
     BREAK_ACK_EARLY,      /* acknowledges before the journal has the message */
     BREAK_SKIP_SYNC,      /* `sync always` acknowledges without a sync */
+    BREAK_READ_EARLY,     /* with `sync always` rules read what no sync has covered */
     BREAK_FORGET_LAST_ID, /* the store commits rows without its last record ids */
     BREAK_DONE_EARLY,     /* the store answers DONE before it has committed */
     BREAK_DROP_RETRIED,   /* the upstream says DONE where it should have said RETRY */
@@ -46,7 +47,8 @@ const char *sim_mode_name(enum crash_mode mode);
 struct token {
     unsigned message;  /* of the broker; received again when it was not acknowledged */
     unsigned value;    /* 0 to 9: what rules decide by */
-    uint64_t next;     /* position behind it in the journal; 0: the append said no */
+    int64_t time_ms;   /* event time, wall clock; out of order */
+    uint64_t next;     /* position behind it in the journal; 0: the append said no, or power did */
     bool is_acknowledged;
     bool is_owed;      /* acknowledged, and the sync policy does not excuse its loss */
     unsigned doubled, every, relayed, linked; /* rows in the store, by rule */
@@ -84,6 +86,8 @@ struct sim {
     bool *is_taken;
     unsigned next_message; /* to be received in this connection */
     enum journal_sync policy;
+    uint64_t readable; /* `always`: rules read what is synced */
+    size_t doubtful_token; /* from here on they may have gone with the power; SIZE_MAX: none */
     size_t unsynced_token; /* tokens from here on may not be on the medium */
     size_t unacknowledged_token;
 
@@ -92,6 +96,7 @@ struct sim {
     size_t token_capacity;
 
     unsigned lives;
+    bool has_lost_input; /* that rules may have seen, and the journal has no more */
     uint64_t ledger_checks; /* accounts that the gateway looked at, in all lives */
     uint64_t moments;   /* of the whole run */
     struct buf wrong;   /* one line for everything that must not be; empty: all is well */
@@ -120,6 +125,20 @@ struct token *sim_token_of(struct sim *sim, struct bytes payload);
 
 /* drivers.c: what the sinks' drivers are. */
 struct sim *sim_of_env(const struct driver_env *env);
+
+/* windows.c: event time of the token, before it is received. */
+int64_t sim_event_time(struct sim *sim, size_t index);
+
+/* windows.c: the windows of 'dated', a row each as the store has it. */
+struct dated_windows {
+    struct dated_window *windows;
+    size_t count;
+    size_t capacity;
+};
+void dated_windows_note(struct sim *sim, struct dated_windows *windows, const char *row);
+
+/* Compares them with those of a life without a crash, and frees them. */
+void dated_windows_check(struct sim *sim, struct dated_windows *windows);
 
 /* check.c: after the last life, with the gateway still up. */
 void sim_check(struct sim *sim);
