@@ -1,11 +1,13 @@
 /*
  * The file of a checkpoint, little endian:
  *
- *   magic "HGCP" | u32 format version, 1 | u64 generation
- *   varint number of streams | each: counted name, varint position
+ *   magic "HGCP" | u32 format version, 2 | u64 generation
+ *   varint number of streams | each: counted name, varint position, varint ids_from
  *   varint number of sinks   | each: counted name, varint head, varint tail, varint records
  *   varint number of rules   | each: counted name, counted state
  *   u32 CRC-32C of all before
+ *
+ * Version 1 had no ids_from; it was what `position` is.
  *
  * A save replaces the older of the two files by rename, so there are always two whole ones on the
  * medium, whatever happens when.
@@ -19,7 +21,7 @@
 #include <inttypes.h>
 
 enum {
-    CHECKPOINT_VERSION = 1,
+    CHECKPOINT_VERSION = 2,
     CHECKPOINT_BYTES_MAX = 1024 * 1024 * 1024,
     HEADER_BYTES = 16,
     TRAILER_BYTES = 4,
@@ -38,6 +40,7 @@ checkpoint_encode(const struct checkpoint *checkpoint, struct buf *out)
     for (size_t i = 0; i < checkpoint->stream_count; i++) {
         wire_put_bytes(out, checkpoint->streams[i].name);
         wire_put_varint(out, checkpoint->streams[i].position);
+        wire_put_varint(out, checkpoint->streams[i].ids_from);
     }
     wire_put_varint(out, checkpoint->sink_count);
     for (size_t i = 0; i < checkpoint->sink_count; i++) {
@@ -68,7 +71,8 @@ get_count(struct wire_reader *reader, size_t least)
 }
 
 static void
-get_streams(struct wire_reader *reader, struct arena *arena, struct checkpoint *out)
+get_streams(struct wire_reader *reader, uint32_t version, struct arena *arena,
+            struct checkpoint *out)
 {
     out->stream_count = get_count(reader, 2);
     struct checkpoint_stream *streams =
@@ -76,6 +80,7 @@ get_streams(struct wire_reader *reader, struct arena *arena, struct checkpoint *
     for (size_t i = 0; i < out->stream_count; i++) {
         streams[i].name = arena_copy(arena, wire_get_bytes(reader));
         streams[i].position = wire_get_varint(reader);
+        streams[i].ids_from = version == 1 ? streams[i].position : wire_get_varint(reader);
     }
     out->streams = streams;
 }
@@ -136,7 +141,7 @@ checkpoint_decode(struct bytes bytes, struct arena *arena, struct checkpoint *ou
         return false;
     }
     struct checkpoint checkpoint = {.generation = wire_get_u64(&reader)};
-    get_streams(&reader, arena, &checkpoint);
+    get_streams(&reader, version, arena, &checkpoint);
     get_sinks(&reader, arena, &checkpoint);
     get_rules(&reader, arena, &checkpoint);
     if (!wire_at_end(&reader) || checkpoint.generation == 0) {

@@ -21,6 +21,7 @@
 struct checkpoint_stream {
     struct bytes name;
     uint64_t position; /* of the first record that is not processed */
+    uint64_t ids_from; /* of rows that may come again, the first; see stream_log.h */
 };
 
 struct checkpoint_sink {

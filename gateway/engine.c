@@ -46,7 +46,7 @@ engine_input_tail(const struct engine *engine, const struct input *input)
     case INPUT_MESSAGES:
         return engine->options.source.tail(engine->options.source.context);
     case INPUT_STREAM:
-        return journal_tail(input->sink->stream);
+        return engine->options.reads_synced ? input->synced : journal_tail(input->sink->stream);
     case INPUT_FAILURES:
         return failure_log_tail(engine->failures);
     case INPUT_CLOCK:
@@ -59,8 +59,11 @@ uint64_t
 engine_input_end(const struct engine *engine, const struct input *input)
 {
     const struct engine_source *source = &engine->options.source;
-    bool has_end = input->kind == INPUT_MESSAGES && source->end != NULL;
-    return has_end ? source->end(source->context) : engine_input_tail(engine, input);
+    if (input->kind == INPUT_MESSAGES && source->end != NULL) {
+        return source->end(source->context);
+    }
+    return input->kind == INPUT_STREAM ? journal_tail(input->sink->stream)
+                                       : engine_input_tail(engine, input);
 }
 
 static void
@@ -147,10 +150,29 @@ first_fresh(const struct engine *engine, const struct input *input)
     return has_first ? source->first(source->context) : UINT64_MAX;
 }
 
+/* With reads_synced: one sync for all that the stream's sink has appended meanwhile. */
+static void
+sync_input(struct engine *engine, struct input *input)
+{
+    if (input->kind != INPUT_STREAM || !engine->options.reads_synced ||
+        is_resting(engine, input)) {
+        return;
+    }
+    struct diag_list diags = {0};
+    uint64_t end = journal_tail(input->sink->stream);
+    if (end > input->synced && journal_sync(input->sink->stream, &diags)) {
+        input->synced = end;
+    } else if (end > input->synced) {
+        rest_input(engine, input, &diags);
+    }
+    diag_list_fini(&diags);
+}
+
 /* Runs one batch; returns how many records it read. */
 static size_t
 process_input(struct engine *engine, struct input *input)
 {
+    sync_input(engine, input);
     uint64_t tail = engine_clock_limit(engine, input, engine_input_tail(engine, input));
     if (tail <= input->position || is_resting(engine, input) ||
         !engine_clock_take_turn(engine, input) || !ensure_reader(engine, input)) {
@@ -587,13 +609,24 @@ engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *ou
     return mark != NULL;
 }
 
+struct stream_place
+engine_stream_place(struct engine *engine, const char *stream)
+{
+    pthread_mutex_lock(&engine->lock);
+    const struct checkpoint_stream *found =
+            committed_stream(&engine->committed, bytes_of_string(stream));
+    struct stream_place place = {0};
+    if (found != NULL) {
+        place = (struct stream_place){found->position, found->ids_from};
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return place;
+}
+
 uint64_t
 engine_stream_position(struct engine *engine, const char *stream)
 {
-    pthread_mutex_lock(&engine->lock);
-    uint64_t position = committed_position(&engine->committed, bytes_of_string(stream));
-    pthread_mutex_unlock(&engine->lock);
-    return position;
+    return engine_stream_place(engine, stream).position;
 }
 
 static bool

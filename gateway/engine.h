@@ -43,6 +43,8 @@ struct engine_options {
     int64_t checkpoint_interval_ms;
     struct message_origin_options origin;
     struct host_sources sources; /* the engine sets `lookup` and its context */
+    /* Rules read of streams, too, only what a power cut cannot take any more (source.tail). */
+    bool reads_synced;
     unsigned depth_max; /* of a payload's nesting; 0: the rule language's default */
     /* For a simulation: there is no thread, engine_swap() is done at once, engine_turn() runs. */
     bool is_stepped;
@@ -79,7 +81,10 @@ void engine_sink_account(const char *name, const struct outbox_stats *stats,
 /* Where the last checkpoint left a sink's backlog; false when it knows no such sink. Any thread. */
 bool engine_sink_mark(struct engine *engine, const char *name, struct outbox_mark *out);
 
-/* Up to where the last checkpoint had read a stream; 0 for one that it does not know. Any thread. */
+/* What the last checkpoint says of a stream; 0 of one that it does not know. Any thread. */
+struct stream_place engine_stream_place(struct engine *engine, const char *stream);
+
+/* Its position. */
 uint64_t engine_stream_position(struct engine *engine, const char *stream);
 
 /*

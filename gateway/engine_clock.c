@@ -202,12 +202,12 @@ is_turn_of(const struct clock *clock, const struct input *input)
            strcmp(clock->turn_name, input->stream) == 0;
 }
 
-/* Everything of an input is read; the journal of messages has no tail before it is opened. */
+/* Everything of an input is read; the journal of messages has no end before it is opened. */
 static bool
 is_read_up(const struct engine *engine, const struct input *input)
 {
-    uint64_t tail = engine_input_tail(engine, input);
-    return input->position >= tail && (tail > 0 || input->kind != INPUT_MESSAGES);
+    uint64_t end = engine_input_end(engine, input);
+    return input->position >= end && (end > 0 || input->kind != INPUT_MESSAGES);
 }
 
 /* Where the entry wants them, or at their ends: a power cut may have taken records. */

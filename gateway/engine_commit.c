@@ -8,15 +8,22 @@
  */
 #include "engine_state.h"
 
+const struct checkpoint_stream *
+committed_stream(const struct checkpoint *checkpoint, struct bytes name)
+{
+    for (size_t i = 0; i < checkpoint->stream_count; i++) {
+        if (bytes_equal(checkpoint->streams[i].name, name)) {
+            return &checkpoint->streams[i];
+        }
+    }
+    return NULL;
+}
+
 uint64_t
 committed_position(const struct checkpoint *checkpoint, struct bytes stream)
 {
-    for (size_t i = 0; i < checkpoint->stream_count; i++) {
-        if (bytes_equal(checkpoint->streams[i].name, stream)) {
-            return checkpoint->streams[i].position;
-        }
-    }
-    return 0;
+    const struct checkpoint_stream *found = committed_stream(checkpoint, stream);
+    return found == NULL ? 0 : found->position;
 }
 
 const struct checkpoint_sink *
@@ -61,7 +68,8 @@ draft_streams(struct engine *engine, struct draft *draft)
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
         draft->streams[now->stream_count++] = (struct checkpoint_stream){
-                arena_copy(&draft->arena, bytes_of_string(input->stream)), input->position};
+                .name = arena_copy(&draft->arena, bytes_of_string(input->stream)),
+                .position = input->position};
     }
     size_t present = now->stream_count;
     for (size_t i = 0; i < before->stream_count; i++) {
@@ -70,11 +78,48 @@ draft_streams(struct engine *engine, struct draft *draft)
             known = bytes_equal(before->streams[i].name, draft->streams[j].name);
         }
         if (!known) { /* the function may be declared again */
-            draft->streams[now->stream_count++] = (struct checkpoint_stream){
-                    arena_copy(&draft->arena, before->streams[i].name),
-                    before->streams[i].position};
+            struct checkpoint_stream *kept = &draft->streams[now->stream_count++];
+            *kept = before->streams[i];
+            kept->name = arena_copy(&draft->arena, kept->name);
         }
     }
+}
+
+/* Up to where a stream that rows are made of is read, as of this cut. */
+static uint64_t
+drafted_position(const void *context, struct bytes stream)
+{
+    const struct engine *engine = context;
+    for (size_t i = 0; i < engine->input_count; i++) {
+        if (bytes_equal_string(stream, engine->inputs[i]->stream)) {
+            return engine->inputs[i]->position;
+        }
+    }
+    return UINT64_MAX;
+}
+
+/* Cuts the sink's outbox, and its stream with it. */
+static bool
+draft_sink(struct engine *engine, struct draft *draft, struct sink *sink, struct outbox_mark *mark,
+           struct diag_list *diags)
+{
+    struct outbox_stats stats;
+    if (sink->log == NULL) {
+        return outbox_cut(sink->outbox, mark, diags);
+    }
+    stream_log_begin_cut(sink->log);
+    if (!outbox_cut(sink->outbox, mark, diags)) {
+        return false;
+    }
+    outbox_stats(sink->outbox, &stats);
+    const struct stream_log_cut cut = {mark->records == 0, stats.batches, drafted_position,
+                                       engine};
+    for (size_t i = 0; i < draft->checkpoint.stream_count; i++) {
+        if (bytes_equal_string(draft->streams[i].name, sink->name)) {
+            draft->streams[i].ids_from = stream_log_end_cut(sink->log, &cut);
+        }
+    }
+    return true;
 }
 
 /* Cuts every outbox. Marks of sinks that are not there now stay: their backlog is still on disk. */
@@ -89,7 +134,7 @@ draft_sinks(struct engine *engine, struct draft *draft, struct diag_list *diags)
     now->sinks = draft->sinks;
     for (size_t i = 0; i < generation->sink_count; i++) {
         struct outbox_mark mark;
-        if (!outbox_cut(generation->sinks[i]->outbox, &mark, diags)) {
+        if (!draft_sink(engine, draft, generation->sinks[i], &mark, diags)) {
             return false;
         }
         draft->sinks[now->sink_count++] = (struct checkpoint_sink){
@@ -176,7 +221,12 @@ release(struct engine *engine, const struct draft *draft)
     }
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
-        uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
+        const struct checkpoint_stream *stream =
+                committed_stream(&engine->committed, bytes_of_string(input->stream));
+        uint64_t before = stream == NULL ? 0 : stream->position;
+        before = input->sink != NULL && stream != NULL && stream->ids_from < before
+                         ? stream->ids_from
+                         : before;
         uint64_t kept = input->kind == INPUT_MESSAGES ? engine->options.source.kept_bytes : 0;
         before -= before < kept ? before : kept;
         bool is_absent =
@@ -201,7 +251,8 @@ is_as_committed(const struct engine *engine, const struct checkpoint *draft)
                 draft->sink_count == before->sink_count;
     for (size_t i = 0; same && i < draft->stream_count; i++) {
         same = bytes_equal(draft->streams[i].name, before->streams[i].name) &&
-               draft->streams[i].position == before->streams[i].position;
+               draft->streams[i].position == before->streams[i].position &&
+               draft->streams[i].ids_from == before->streams[i].ids_from;
     }
     for (size_t i = 0; same && i < draft->sink_count; i++) {
         const struct checkpoint_sink *a = &draft->sinks[i], *b = &before->sinks[i];

@@ -35,6 +35,7 @@ struct input {
     struct journal_reader *reader; /* NULL until there is something to read */
     struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
+    uint64_t synced;     /* of a stream, with reads_synced: it is on the medium up to here */
     uint64_t told_position; /* the same for others; under the engine's lock */
     int64_t retry_at_us; /* monotonic: it could not be read; 0: it can */
     struct log_gate trouble_gate;
@@ -206,10 +207,15 @@ void engine_forget_closed_sinks(struct engine *engine, const struct generation *
 /* Under the lock: answers engine_forget_absent_sink(). */
 void engine_forget_named_sink(struct engine *engine);
 
-/* Up to where the last checkpoint had read a stream; 0 for one that it does not know. */
+/* What the last checkpoint says of a rule of stream SQL, or NULL. */
 const struct checkpoint_rule *committed_rule(const struct checkpoint *checkpoint,
                                              struct bytes name);
 
+/* What it says of a stream, or NULL. */
+const struct checkpoint_stream *committed_stream(const struct checkpoint *checkpoint,
+                                                 struct bytes name);
+
+/* Up to where it had read a stream; 0 for one that it does not know. */
 uint64_t committed_position(const struct checkpoint *checkpoint, struct bytes stream);
 
 /* What the last checkpoint says of a sink, or NULL. */

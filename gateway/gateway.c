@@ -302,11 +302,11 @@ wake_engine(void *context)
     engine_wake(gateway->engine);
 }
 
-static uint64_t
-stream_position(void *context, const char *stream)
+static struct stream_place
+stream_place(void *context, const char *stream)
 {
     const struct gateway *gateway = context;
-    return engine_stream_position(gateway->engine, stream);
+    return engine_stream_place(gateway->engine, stream);
 }
 
 /* ---- start ---- */
@@ -362,7 +362,7 @@ set_context(struct gateway *gateway)
             .backlog_max_bytes = config->backlog_max,
             .segment_bytes = config->segment_size,
             .wake = wake_engine,
-            .stream_position = stream_position,
+            .stream_place = stream_place,
             .wake_context = gateway,
     };
 }
@@ -384,6 +384,7 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
                         .registry_file = gateway->config->registry_file,
                         .descriptors_dir = gateway->config->descriptors_dir,
                         .shadow_table = gateway->config->shadow_table},
+            .reads_synced = gateway->config->sync == JOURNAL_SYNC_ALWAYS,
             .source = {.dir = ingest_journal_dir(gateway->ingest),
                        .kept_bytes = kept_bytes(gateway->config),
                        .tail = source_tail,

@@ -52,15 +52,16 @@ open_stream(struct sink *sink, struct diag_list *diags)
     const struct sink_context *context = sink->context;
     free(sink->stream_dir);
     sink->stream_dir = folder_of(context, "streams", sink->name);
+    struct stream_place place = context->stream_place(context->wake_context, sink->name);
     struct journal_options options = {
             .os = context->os,
             .dir = sink->stream_dir,
             .segment_bytes = context->segment_bytes,
             .record_max_bytes = WORKER_EMIT_MAX_BYTES + 2 * WORKER_TOPIC_MAX_BYTES,
             .sync = JOURNAL_SYNC_INTERVAL,
-            .position_least = context->stream_position(context->wake_context, sink->name),
+            .position_least = place.position,
     };
-    if (!stream_log_open(&sink->log, &options, diags)) {
+    if (!stream_log_open(&sink->log, &options, place.ids_from, diags)) {
         return false;
     }
     sink->stream = stream_log_journal(sink->log);

@@ -19,6 +19,12 @@
 
 struct engine;
 
+/* Where the last checkpoint left a stream of this machine. */
+struct stream_place {
+    uint64_t position; /* up to where it was read: its journal gives out nothing below */
+    uint64_t ids_from; /* stream_log.h */
+};
+
 /* What all sinks of a gateway have in common. */
 struct sink_context {
     const struct os *os;
@@ -30,8 +36,7 @@ struct sink_context {
     int64_t segment_bytes;
     struct failure_log *failures; /* of the engine; NULL: nobody is told of rejected records */
     void (*wake)(void *context); /* something was emitted: the engine should look */
-    /* Up to where a function's stream has been read: its journal gives out nothing below. */
-    uint64_t (*stream_position)(void *context, const char *stream);
+    struct stream_place (*stream_place)(void *context, const char *stream);
     void *wake_context; /* of both */
     bool is_stepped;    /* as outbox_options says */
 };

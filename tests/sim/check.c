@@ -203,8 +203,7 @@ check_token(struct sim *sim, const struct token *token)
                 true);
     check_count(sim, token, "a row of 'relayed'", token->relayed, is_json && token->value > 5,
                 false);
-    /* Not once: what a second crash finds in the backlog may be behind the ids that are read. */
-    check_count(sim, token, "a row of 'linked'", token->linked, is_json, false);
+    check_count(sim, token, "a row of 'linked'", token->linked, is_json, true);
     check_count(sim, token, "at the topic", token->topic, is_json, false);
     check_count(sim, token, "at the upstream", token->upstream, is_json && !is_poison, false);
     check_count(sim, token, "a dead letter", token->dead, is_poison, false);

@@ -58,8 +58,9 @@ const char *
 sim_break_name(enum sim_break broken)
 {
     static const char *const names[BREAK_COUNT] = {
-            "nothing",    "ack-early",    "skip-sync",  "read-early",     "forget-last-id",
-            "done-early", "drop-retried", "lying-sync", "lying-names", "miscount", "leak",
+            "nothing",      "ack-early",  "skip-sync",   "read-early", "forget-last-id",
+            "forget-ids",   "done-early", "drop-retried", "lying-sync", "lying-names",
+            "miscount",     "leak",
     };
     return names[broken];
 }
@@ -155,10 +156,13 @@ wake(void *context)
 {
 }
 
-static uint64_t
-stream_position(void *context, const char *stream)
+static struct stream_place
+stream_place(void *context, const char *stream)
 {
-    return engine_stream_position(((struct sim *)context)->engine, stream);
+    struct sim *sim = context;
+    struct stream_place place = engine_stream_place(sim->engine, stream);
+    place.ids_from = sim->setup.broken == BREAK_FORGET_IDS ? place.position : place.ids_from;
+    return place;
 }
 
 /* Of the tokens that the loss of power may have taken, those that the journal has not. */
@@ -201,6 +205,7 @@ open_engine(struct sim *sim, struct diag_list *diags)
             .origin = {.account_id = "1", .principal_property = "by", .gateway = "sim"},
             .source = {.dir = "data/journal/mqtt", .tail = tail, .end = end, .wake_fd = -1,
                        .context = sim},
+            .reads_synced = sim->policy == JOURNAL_SYNC_ALWAYS,
             .is_stepped = true,
     };
     if (!engine_new(&sim->engine, &options, diags)) {
@@ -228,7 +233,7 @@ open_sinks(struct sim *sim, struct diag_list *diags)
             .retry_max_ms = 1000,
             .segment_bytes = SEGMENT_BYTES,
             .wake = wake,
-            .stream_position = stream_position,
+            .stream_place = stream_place,
             .wake_context = sim,
             .failures = engine_failures(sim->engine),
             .is_stepped = true,

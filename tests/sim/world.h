@@ -28,6 +28,7 @@ enum sim_break {
     BREAK_SKIP_SYNC,      /* `sync always` acknowledges without a sync */
     BREAK_READ_EARLY,     /* with `sync always` rules read what no sync has covered */
     BREAK_FORGET_LAST_ID, /* the store commits rows without its last record ids */
+    BREAK_FORGET_IDS,     /* a stream knows only rows behind what rules have read of it */
     BREAK_DONE_EARLY,     /* the store answers DONE before it has committed */
     BREAK_DROP_RETRIED,   /* the upstream says DONE where it should have said RETRY */
     BREAK_LYING_SYNC,     /* the device says that it has synced files, and has not */

@@ -26,7 +26,8 @@ static void
 sample_make(struct sample *sample, uint64_t generation)
 {
     *sample = (struct sample){
-            .streams = {{BYTES("mqtt"), generation * 1000}, {BYTES("enrich"), UINT64_MAX}},
+            .streams = {{BYTES("mqtt"), generation * 1000, 0},
+                        {BYTES("enrich"), UINT64_MAX, generation * 3}},
             .sinks = {{BYTES("readings"), generation, generation * 2, 3}, {BYTES("http"), 0, 0, 0},
                       {BYTES(""), 1, UINT64_MAX, UINT64_MAX}},
             .rules = {{BYTES("hot"), BYTES("")}, {BYTES("windows"), bytes_of(NULL, 0)}},
@@ -112,13 +113,13 @@ the_newest_of_two_comes_back(void **state)
 
 /* The format is a promise to later versions. */
 static void
-the_bytes_are_those_of_format_1(void **state)
+the_bytes_are_those_of_format_2(void **state)
 {
-    static const char expected[] = "HGCP\x01\0\0\0\x02\0\0\0\0\0\0\0"
-                                   "\x01\x04mqtt\xac\x02"
+    static const char expected[] = "HGCP\x02\0\0\0\x02\0\0\0\0\0\0\0"
+                                   "\x01\x04mqtt\xac\x02\xc8\x01"
                                    "\x01\x01s\x01\x02\x03"
                                    "\x01\x01r\x02st";
-    struct checkpoint_stream stream = {BYTES("mqtt"), 300};
+    struct checkpoint_stream stream = {BYTES("mqtt"), 300, 200};
     struct checkpoint_sink sink = {BYTES("s"), 1, 2, 3};
     struct checkpoint_rule rule = {BYTES("r"), BYTES("st")};
     struct checkpoint checkpoint = {2, &stream, 1, &sink, 1, &rule, 1};
@@ -130,6 +131,29 @@ the_bytes_are_those_of_format_1(void **state)
     struct wire_reader trailer = wire_reader(bytes_of(bytes.data + body, 4));
     assert_int_equal(wire_get_u32(&trailer), wire_crc32c(0, bytes_of(expected, body)));
     buf_fini(&bytes);
+}
+
+static void
+format_1_is_read(void **state)
+{
+    static const char before[] = "HGCP\x01\0\0\0\x02\0\0\0\0\0\0\0"
+                                 "\x01\x04mqtt\xac\x02"
+                                 "\x01\x01s\x01\x02\x03"
+                                 "\x01\x01r\x02st";
+    struct arena arena = {0};
+    struct diag_list diags = {0};
+    struct checkpoint checkpoint;
+    struct buf bytes = {0};
+    buf_append(&bytes, bytes_of(before, sizeof before - 1));
+    wire_put_u32(&bytes, wire_crc32c(0, buf_bytes(&bytes)));
+    assert_true(checkpoint_decode(buf_bytes(&bytes), &arena, &checkpoint, &diags));
+    assert_int_equal(checkpoint.streams[0].position, 300);
+    assert_int_equal(checkpoint.streams[0].ids_from, 300);
+    assert_int_equal(checkpoint.sinks[0].records, 3);
+    assert_true(bytes_equal_string(checkpoint.rules[0].state, "st"));
+    buf_fini(&bytes);
+    arena_fini(&arena);
+    diag_list_fini(&diags);
 }
 
 static void
@@ -174,7 +198,7 @@ a_newer_version_is_refused(void **state)
     const struct os *os = crash_disk_os(disk);
     assert_true(save(os, 1) && save(os, 2));
     struct buf *newest = crash_disk_file(disk, "data/checkpoint-0");
-    newest->data[4] = 2;
+    newest->data[4] = 3;
     seal(newest);
     assert_int_equal(load_fails(os), DIAG_INVALID);
     crash_disk_free(disk);
@@ -281,7 +305,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_newest_of_two_comes_back),
-            cmocka_unit_test(the_bytes_are_those_of_format_1),
+            cmocka_unit_test(the_bytes_are_those_of_format_2),
+            cmocka_unit_test(format_1_is_read),
             cmocka_unit_test(damage_anywhere_gives_the_one_before),
             cmocka_unit_test(a_newer_version_is_refused),
             cmocka_unit_test(hostile_counts_are_damage),

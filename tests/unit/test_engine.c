@@ -53,10 +53,10 @@ wake(void *context)
     engine_wake(((struct bench *)context)->engine);
 }
 
-static uint64_t
-stream_position(void *context, const char *stream)
+static struct stream_place
+stream_place(void *context, const char *stream)
 {
-    return engine_stream_position(((struct bench *)context)->engine, stream);
+    return engine_stream_place(((struct bench *)context)->engine, stream);
 }
 
 static void
@@ -96,7 +96,7 @@ open_engine(struct bench *bench)
             .retry_max_ms = 1000,
             .segment_bytes = 65536,
             .wake = wake,
-            .stream_position = stream_position,
+            .stream_place = stream_place,
             .wake_context = bench,
             .failures = engine_failures(bench->engine),
     };

@@ -425,7 +425,7 @@ engine_run(struct bench *bench, uint64_t end)
         usleep(position % 3 == 0 ? 300 : 0);
         if (position % 10 == 0) {
             struct outbox_mark mark;
-            struct checkpoint_stream stream = {BYTES("mqtt"), position};
+            struct checkpoint_stream stream = {BYTES("mqtt"), position, 0};
             runs = outbox_cut(bench->outbox, &mark, &diags);
             struct checkpoint_sink sink = {BYTES("alerts"), mark.head, mark.tail, mark.records};
             struct checkpoint next = {++generation, &stream, 1, &sink, 1, NULL, 0};
