@@ -15,12 +15,6 @@
 
 #include <stdlib.h>
 
-struct stream_options {
-    char *stream;
-    int64_t retention_ms;
-    int64_t retention_bytes;
-};
-
 struct stream_sink {
     const struct driver_env *env;
 };
@@ -63,23 +57,25 @@ stream_write(void *instance, struct batch *batch)
     }
 }
 
+#define OPTION_AT(member) .offset = offsetof(struct driver_stream_options, member)
+
 static const struct option stream_option_rows[] = {
-        {.name = "stream", .type = OPTION_STRING, .offset = offsetof(struct stream_options, stream),
+        {.name = "stream", .type = OPTION_STRING, OPTION_AT(stream),
          .doc = "The stream's name; without it that of the table."},
-        {.name = "retention", .type = OPTION_DURATION,
-         .offset = offsetof(struct stream_options, retention_ms), .fallback = "0ms",
+        {.name = "retention", .type = OPTION_DURATION, OPTION_AT(retention_ms), .fallback = "0ms",
          .max = INT64_C(366) * 86400000,
-         .doc = "How long rows are kept after rules have read them; 0: not at all."},
-        {.name = "retention.bytes", .type = OPTION_SIZE,
-         .offset = offsetof(struct stream_options, retention_bytes), .fallback = "0",
-         .max = INT64_C(1) << 40, .doc = "At most so many bytes of them are kept; 0: any."},
+         .doc = "How long rows are kept that rules have read; 0: not at all, or see "
+                "retention.bytes."},
+        {.name = "retention.bytes", .type = OPTION_SIZE, OPTION_AT(retention_bytes),
+         .fallback = "0", .max = INT64_C(1) << 40,
+         .doc = "At most so many bytes of them are kept, in whole segments; 0: any."},
 };
 
 #define STREAM_DRIVER(name_, summary_)                                                            \
     {                                                                                             \
         .name = name_, .summary = summary_,                                                       \
         .options = {stream_option_rows, sizeof stream_option_rows / sizeof *stream_option_rows},  \
-        .options_size = sizeof(struct stream_options),                                            \
+        .options_size = sizeof(struct driver_stream_options),                                     \
         .limits = {.records_max = 1000, .bytes_max = 1 << 20, .linger_ms = 0, .timeout_ms = 10000}, \
         .needs_order = true, .is_source = true, .has_stream = true, .open = stream_open,          \
         .close = stream_close, .write = stream_write,                                             \

@@ -205,6 +205,13 @@ struct driver_declaration {
     struct bytes source; /* CREATE FUNCTION ... AS 'source' */
 };
 
+/* The options of a driver with has_stream. */
+struct driver_stream_options {
+    char *stream;            /* its name, or NULL: the table's */
+    int64_t retention_ms;    /* rows stay so long after rules have read them; 0: not at all, or */
+    int64_t retention_bytes; /* as long as they take no more than that; 0: any */
+};
+
 struct driver {
     const char *name;    /* the connector: WITH ('connector' = 'name') */
     const char *summary; /* one line for the catalogue */

@@ -18,7 +18,6 @@
 #include "engine_state.h"
 
 #include "base/mem.h"
-#include "store/examine.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,97 +26,13 @@
 #include <unistd.h>
 
 enum {
-    BATCH_RECORDS_MAX = 1024,
     HURRY_MS = 100,  /* before a checkpoint, sinks are asked to send what lingers */
-    RETRY_READ_MS = 1000,
     FULL_LOG_EVERY_MS = 60000,
     STATE_BYTES_PER_MS = 64,
     STATE_INTERVAL_MAX_MS = 30000,
     AUDIT_EVERY_MS = 900, /* a little less than the interval of checkpoints by default */
     HELD_UP_MS = 20, /* until a full sink is looked at again */
 };
-
-/* ---- inputs ---- */
-
-uint64_t
-engine_input_tail(const struct engine *engine, const struct input *input)
-{
-    switch (input->kind) {
-    case INPUT_MESSAGES:
-        return engine->options.source.tail(engine->options.source.context);
-    case INPUT_STREAM:
-        return engine->options.reads_synced ? input->synced : journal_tail(input->sink->stream);
-    case INPUT_FAILURES:
-        return failure_log_tail(engine->failures);
-    case INPUT_CLOCK:
-        return input->position; /* engine_clock.c reads it */
-    }
-    never("input kind");
-}
-
-uint64_t
-engine_input_end(const struct engine *engine, const struct input *input)
-{
-    const struct engine_source *source = &engine->options.source;
-    if (input->kind == INPUT_MESSAGES && source->end != NULL) {
-        return source->end(source->context);
-    }
-    return input->kind == INPUT_STREAM ? journal_tail(input->sink->stream)
-                                       : engine_input_tail(engine, input);
-}
-
-static void
-note_gap(struct engine *engine, struct input *input, const struct record *gap)
-{
-    const struct os *os = engine->options.os;
-    pthread_mutex_lock(&engine->lock);
-    engine->stats.gaps++;
-    pthread_mutex_unlock(&engine->lock);
-    if (log_gate_open(&input->gap_gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
-        log_error("stream '%s': damaged or missing bytes from %llu to %llu were passed over; "
-                  "their messages are lost",
-                  input->stream, (unsigned long long)gap->position, (unsigned long long)gap->next);
-    }
-    struct diag_list diags = {0};
-    if (!journal_quarantine(os, input->dir, gap->position, gap->next, NULL, &diags)) {
-        log_diags(&diags); /* the segment still has them, until it is trimmed */
-    }
-    diag_list_fini(&diags);
-}
-
-/* What cannot be read now is tried again in a second. */
-static void
-rest_input(struct engine *engine, struct input *input, const struct diag_list *diags)
-{
-    const struct os *os = engine->options.os;
-    if (log_gate_open(&input->trouble_gate, os->mono_us(os) / 1000, ENGINE_LOG_EVERY_MS)) {
-        log_error("stream '%s' cannot be read: %.*s; trying again every second", input->stream,
-                  BYTES_ARG(diag_first_error(diags)));
-    }
-    journal_reader_close(input->reader);
-    input->reader = NULL;
-    input->retry_at_us = os->mono_us(os) + (int64_t)RETRY_READ_MS * 1000;
-}
-
-static bool
-is_resting(const struct engine *engine, const struct input *input)
-{
-    return input->retry_at_us > engine->options.os->mono_us(engine->options.os);
-}
-
-static bool
-ensure_reader(struct engine *engine, struct input *input)
-{
-    struct diag_list diags = {0};
-    input->retry_at_us = 0;
-    if (input->reader == NULL && !journal_reader_open(&input->reader, engine->options.os,
-                                                      input->dir, input->position, &diags)) {
-        input->reader = NULL;
-        rest_input(engine, input, &diags);
-    }
-    diag_list_fini(&diags);
-    return input->reader != NULL;
-}
 
 /*
  * A sink at its bound, or one that cannot even spill to disk: better to read on later, since the
@@ -139,153 +54,6 @@ is_any_sink_full(struct engine *engine)
         }
     }
     return false;
-}
-
-/* Where those begin that were received in this life. */
-static uint64_t
-first_fresh(const struct engine *engine, const struct input *input)
-{
-    const struct engine_source *source = &engine->options.source;
-    bool has_first = input->kind == INPUT_MESSAGES && source->first != NULL;
-    return has_first ? source->first(source->context) : UINT64_MAX;
-}
-
-/* With reads_synced: one sync for all that the stream's sink has appended meanwhile. */
-static void
-sync_input(struct engine *engine, struct input *input)
-{
-    if (input->kind != INPUT_STREAM || !engine->options.reads_synced ||
-        is_resting(engine, input)) {
-        return;
-    }
-    struct diag_list diags = {0};
-    uint64_t end = journal_tail(input->sink->stream);
-    if (end > input->synced && journal_sync(input->sink->stream, &diags)) {
-        input->synced = end;
-    } else if (end > input->synced) {
-        rest_input(engine, input, &diags);
-    }
-    diag_list_fini(&diags);
-}
-
-/* Runs one batch; returns how many records it read. */
-static size_t
-process_input(struct engine *engine, struct input *input)
-{
-    sync_input(engine, input);
-    uint64_t tail = engine_clock_limit(engine, input, engine_input_tail(engine, input));
-    if (tail <= input->position || is_resting(engine, input) ||
-        !engine_clock_take_turn(engine, input) || !ensure_reader(engine, input)) {
-        return 0;
-    }
-    struct diag_list diags = {0};
-    uint64_t first = first_fresh(engine, input);
-    size_t records = 0, fresh = 0;
-    bool more = true, is_read = true;
-    while (more && records < BATCH_RECORDS_MAX) {
-        struct record record;
-        switch (journal_reader_next(input->reader, tail, &record, &diags)) {
-        case JOURNAL_RECORD:
-            engine_run_record(engine, input, &record);
-            input->read_us = record.time_us;
-            fresh += record.position >= first;
-            arena_reset(&engine->arena); /* each record's few KB are in the cache already */
-            records++;
-            break;
-        case JOURNAL_GAP:
-            note_gap(engine, input, &record);
-            records++;
-            break;
-        case JOURNAL_END:
-            more = false;
-            break;
-        case JOURNAL_ERROR:
-            is_read = false;
-            more = false;
-            break;
-        }
-    }
-    input->position = journal_reader_position(input->reader);
-    if (!is_read) {
-        rest_input(engine, input, &diags);
-    }
-    engine->moved |= records > 0;
-    pthread_mutex_lock(&engine->lock);
-    engine->stats.records += records;
-    engine->stats.is_checkpoint_due |= engine->moved;
-    input->told_position = input->position;
-    if (input->kind == INPUT_MESSAGES) {
-        engine->stats.position = input->position;
-        engine->stats.fresh += fresh;
-    }
-    pthread_mutex_unlock(&engine->lock);
-    diag_list_fini(&diags);
-    return records;
-}
-
-static void
-input_free(struct input *input)
-{
-    journal_reader_close(input->reader);
-    free(input->stream);
-    free(input->dir);
-    free(input);
-}
-
-struct input *
-engine_add_input(struct engine *engine, enum input_kind kind, const char *stream, const char *dir)
-{
-    struct input *input = mem_new(struct input);
-    input->kind = kind;
-    input->stream = bytes_to_string(bytes_of_string(stream));
-    input->dir = bytes_to_string(bytes_of_string(dir));
-    input->origin = message_origin_plain(&engine->options.origin, bytes_of_string(stream));
-    input->position = committed_position(&engine->committed, bytes_of_string(stream));
-    input->told_position = input->position;
-    engine->inputs = mem_grow(engine->inputs, engine->input_count, &engine->input_capacity,
-                              sizeof *engine->inputs);
-    engine->inputs[engine->input_count++] = input;
-    return input;
-}
-
-static struct input *
-find_input(struct engine *engine, const struct sink *sink)
-{
-    for (size_t i = 0; i < engine->input_count; i++) {
-        if (engine->inputs[i]->sink == sink) {
-            return engine->inputs[i];
-        }
-    }
-    return NULL;
-}
-
-/* The inputs of a generation: received messages, failures, and the stream of each function. */
-static void
-adopt_inputs(struct engine *engine, const struct generation *generation)
-{
-    for (size_t i = 0; i < engine->input_count; i++) {
-        engine->inputs[i]->wanted = engine->inputs[i]->kind != INPUT_STREAM;
-    }
-    for (size_t i = 0; i < generation->sink_count; i++) {
-        struct sink *sink = generation->sinks[i];
-        if (sink->stream != NULL) {
-            struct input *input = find_input(engine, sink);
-            if (input == NULL) {
-                input = engine_add_input(engine, INPUT_STREAM, sink->name, sink->stream_dir);
-                input->sink = sink;
-            }
-            input->wanted = true;
-        }
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < engine->input_count; i++) {
-        if (engine->inputs[i]->wanted) {
-            engine->inputs[kept++] = engine->inputs[i];
-        } else {
-            input_free(engine->inputs[i]);
-        }
-    }
-    engine->input_count = kept;
 }
 
 /* ---- when to commit ---- */
@@ -399,6 +167,8 @@ generation_free(struct generation *generation)
     if (generation != NULL) {
         free(generation->sinks);
         free(generation->flows);
+        free(generation->rule_inputs);
+        free(generation->feed_inputs);
         free(generation);
     }
 }
@@ -411,7 +181,7 @@ take_generation(struct engine *engine)
     engine->next = NULL;
     if (next != NULL) {
         engine_forget_closed_sinks(engine, next);
-        adopt_inputs(engine, next);
+        engine_adopt_inputs(engine, next);
         engine_adopt_flows(engine, next);
         engine_adopt_ledger(engine, next);
         generation_free(engine->current);
@@ -450,8 +220,8 @@ sleep_until_news(struct engine *engine, bool is_held_up)
             {.fd = source->wake_fd, .events = POLLIN},
     };
     int timeout_ms = is_held_up ? HELD_UP_MS : engine->moved ? (int)until_due_ms(engine) : -1;
-    if (is_any_input_resting(engine) && (timeout_ms < 0 || timeout_ms > RETRY_READ_MS)) {
-        timeout_ms = RETRY_READ_MS;
+    if (is_any_input_resting(engine) && (timeout_ms < 0 || timeout_ms > INPUT_RETRY_MS)) {
+        timeout_ms = INPUT_RETRY_MS;
     }
     int clock_ms = engine_clock_timeout_ms(engine);
     if (clock_ms >= 0 && (timeout_ms < 0 || timeout_ms > clock_ms)) {
@@ -484,7 +254,7 @@ turn(struct engine *engine, bool *is_held_up)
     size_t records = 0;
     *is_held_up = is_any_sink_full(engine);
     for (size_t i = 0; i < engine->input_count && !*is_held_up; i++) {
-        records += process_input(engine, engine->inputs[i]);
+        records += engine_read_input(engine, engine->inputs[i]);
     }
     bool has_ticked = !*is_held_up && engine_clock_step(engine);
     if (records > 0 || has_ticked) {
@@ -785,7 +555,7 @@ engine_free(struct engine *engine)
     }
     engine_stop(engine);
     for (size_t i = 0; i < engine->input_count; i++) {
-        input_free(engine->inputs[i]);
+        engine_free_input(engine->inputs[i]);
     }
     engine_free_flows(engine);
     engine_close_clock(engine);

@@ -202,6 +202,58 @@ sync_streams(struct engine *engine, struct diag_list *diags)
     return true;
 }
 
+/* Up to where no reader of a stream needs it, and none that a crash brings back. */
+static uint64_t
+unneeded_before(const struct engine *engine, const struct input *shared)
+{
+    uint64_t before = UINT64_MAX;
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        const struct checkpoint_stream *stream =
+                committed_stream(&engine->committed, bytes_of_string(input->stream));
+        if (input->sink != shared->sink) {
+            continue;
+        }
+        /* One that is in no checkpoint yet began at its position, or before. */
+        uint64_t position = stream != NULL          ? stream->position
+                            : input->rule != NULL ? input->position
+                                                  : 0;
+        before = position < before ? position : before;
+        if (input == shared) {
+            uint64_t ids_from = stream == NULL ? 0 : stream->ids_from;
+            before = ids_from < before ? ids_from : before;
+        }
+    }
+    return before;
+}
+
+/* Rows that all have read stay for as long as a table says. */
+static uint64_t
+unretained_before(const struct engine *engine, const struct input *shared, uint64_t before)
+{
+    struct diag_list diags = {0};
+    uint64_t kept_from;
+    if (!journal_retained_from(engine->options.os, shared->dir, &shared->retention, &kept_from,
+                               &diags)) {
+        log_diags(&diags);
+        kept_from = 0;
+    }
+    diag_list_fini(&diags);
+    return kept_from < before ? kept_from : before;
+}
+
+/* Up to where an input's journal is given back. */
+static uint64_t
+released_before(const struct engine *engine, const struct input *input)
+{
+    if (input->kind == INPUT_STREAM) {
+        return unretained_before(engine, input, unneeded_before(engine, input));
+    }
+    uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
+    uint64_t kept = input->kind == INPUT_MESSAGES ? engine->options.source.kept_bytes : 0;
+    return before - (before < kept ? before : kept);
+}
+
 /*
  * Only after the commit may be given back what no checkpoint needs. Two are kept, so streams are
  * trimmed to the older of them. A failure is logged: the space is given back at a later commit.
@@ -221,18 +273,12 @@ release(struct engine *engine, const struct draft *draft)
     }
     for (size_t i = 0; i < engine->input_count; i++) {
         const struct input *input = engine->inputs[i];
-        const struct checkpoint_stream *stream =
-                committed_stream(&engine->committed, bytes_of_string(input->stream));
-        uint64_t before = stream == NULL ? 0 : stream->position;
-        before = input->sink != NULL && stream != NULL && stream->ids_from < before
-                         ? stream->ids_from
-                         : before;
-        uint64_t kept = input->kind == INPUT_MESSAGES ? engine->options.source.kept_bytes : 0;
-        before -= before < kept ? before : kept;
         bool is_absent =
                 (input->kind == INPUT_FAILURES && failure_log_tail(engine->failures) == 0) ||
                 (input->kind == INPUT_CLOCK && engine_clock_tail(engine) == 0);
-        if (!is_absent && !journal_trim(engine->options.os, input->dir, before, &diags)) {
+        if (!is_absent && input->rule == NULL &&
+            !journal_trim(engine->options.os, input->dir, released_before(engine, input),
+                          &diags)) {
             log_diags(&diags);
             diag_list_clear(&diags);
         }

@@ -143,13 +143,12 @@ adopt_flow(struct engine *engine, const struct ruleset_rule *rule)
 
 /* Whether its sources are not all of one input. */
 static bool
-is_joint(const struct ruleset_rule *rule)
+is_joint(const struct generation *generation, const struct ruleset_rule *rule)
 {
     size_t count = stream_program_source_count(rule->program);
+    size_t first = (size_t)(rule->feeds - generation->ruleset->feeds);
     for (size_t i = 1; i < count; i++) {
-        const struct ruleset_relation *a = rule->feeds[0].relation, *b = rule->feeds[i].relation;
-        bool same = (a == NULL && b == NULL) || (a != NULL && b != NULL && a->sink == b->sink);
-        if (!same) {
+        if (generation->feed_inputs[first + i] != generation->feed_inputs[first]) {
             return true;
         }
     }
@@ -166,7 +165,7 @@ engine_adopt_flows(struct engine *engine, struct generation *next)
     for (size_t i = 0; i < ruleset->rule_count; i++) {
         if (ruleset->rules[i].program != NULL) {
             next->flows[i] = adopt_flow(engine, &ruleset->rules[i]);
-            next->has_joint_flow |= is_joint(&ruleset->rules[i]);
+            next->has_joint_flow |= is_joint(next, &ruleset->rules[i]);
         }
     }
     for (size_t f = 0; f < engine->flow_count; f++) {

@@ -559,15 +559,13 @@ engine_run_record(struct engine *engine, struct input *input, const struct recor
         return;
     }
     for (size_t i = 0; i < ruleset->rule_count; i++) {
-        const struct ruleset_relation *source = ruleset->rules[i].source;
-        if (source != NULL && source->sink == input->sink) {
+        if (engine->current->rule_inputs[i] == input) {
             run_rule(&run, &ruleset->rules[i]);
         }
     }
     for (size_t i = 0; i < ruleset->feed_count; i++) {
-        const struct ruleset_feed *feed = &ruleset->feeds[i];
-        if (feed->relation != NULL && feed->relation->sink == input->sink) {
-            run_feed(&run, feed);
+        if (engine->current->feed_inputs[i] == input) {
+            run_feed(&run, &ruleset->feeds[i]);
         }
     }
 }

@@ -29,9 +29,11 @@ enum input_kind {
 /* One stream that the engine reads. */
 struct input {
     enum input_kind kind;
-    char *stream;        /* "mqtt", FAILURE_STREAM, CLOCK_STREAM, or a function's or stream's name */
+    char *stream;        /* its name: engine_input.c */
     char *dir;
-    struct sink *sink;   /* the function that emits into it; NULL for other kinds */
+    struct sink *sink;   /* that appends to the stream; NULL for other kinds */
+    struct journal_retention retention; /* of the stream, as the most generous table says */
+    char *rule;          /* the only one that reads this input, or NULL */
     struct journal_reader *reader; /* NULL until there is something to read */
     struct rule_origin origin; /* of its messages without properties */
     uint64_t position;   /* everything before it has been through the rules */
@@ -64,6 +66,8 @@ struct generation {
     struct ruleset *ruleset;
     struct flow **flows; /* one a rule; NULL of topic SQL. The flows are the engine's */
     bool has_joint_flow; /* one reads more than one input: their order counts */
+    struct input **rule_inputs; /* what each rule reads; NULL: messages, or of stream SQL */
+    struct input **feed_inputs; /* what feeds each source; NULL: messages */
     struct sink **sinks;
     size_t sink_count;
     struct sink *topic_sink;
@@ -127,6 +131,16 @@ uint64_t engine_input_tail(const struct engine *engine, const struct input *inpu
 
 /* Behind what cannot be read yet. */
 uint64_t engine_input_end(const struct engine *engine, const struct input *input);
+
+void engine_free_input(struct input *input);
+
+/* The inputs of a generation that is going to be the current one, and who reads which. */
+void engine_adopt_inputs(struct engine *engine, struct generation *next);
+
+/* Runs one batch; returns how many records it read. */
+size_t engine_read_input(struct engine *engine, struct input *input);
+
+enum { INPUT_RETRY_MS = 1000 }; /* what could not be read is tried again */
 
 /* ---- engine_rows.c ---- */
 

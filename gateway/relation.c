@@ -4,6 +4,7 @@
  */
 #include "relation.h"
 
+#include "base/calendar.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -166,25 +167,6 @@ is_near(const struct option_table *table, struct bytes name)
     return diag_nearest(name, table->count, option_name_at, table) != NULL;
 }
 
-/* Understood, but not done by this version: not in silence. */
-static void
-warn_of_undone(const struct rule_option *option, struct diag_list *diags)
-{
-    bool is_start = bytes_equal(option->name, BYTES("scan.stream.initpos")) &&
-                    !bytes_equal(option->value, BYTES("LATEST"));
-    bool is_retention = bytes_equal(option->name, BYTES("retention")) ||
-                        bytes_equal(option->name, BYTES("retention.bytes"));
-    if (is_start) {
-        diag_at(diags, DIAG_WARNING, &option->place,
-                "a rule begins where the stream is when it is first loaded: '%.*s' is not done yet",
-                BYTES_ARG(option->value));
-    } else if (is_retention) {
-        diag_at(diags, DIAG_WARNING, &option->place,
-                "rows are given back when rules have read them: '%.*s' is not done yet",
-                BYTES_ARG(option->name));
-    }
-}
-
 static bool
 set_option(struct relation *relation, const struct rule_option *option, struct diag_list *diags)
 {
@@ -195,9 +177,6 @@ set_option(struct relation *relation, const struct rule_option *option, struct d
                 BYTES_ARG(option->name));
         return true;
     }
-    if (relation->driver->has_stream) {
-        warn_of_undone(option, diags);
-    }
     if (table_has(&sink_option_table, option->name)) {
         table = &sink_option_table;
         target = &relation->sink;
@@ -206,6 +185,61 @@ set_option(struct relation *relation, const struct rule_option *option, struct d
         target = &relation->stream;
     }
     return option_set(table, target, option->name, option->value, &option->place, diags);
+}
+
+static const struct rule_option *
+find_option(const struct rule_relation *declared, const char *name)
+{
+    for (size_t i = 0; i < declared->option_count; i++) {
+        if (bytes_equal_string(declared->options[i].name, name)) {
+            return &declared->options[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+parse_time(struct bytes text, int64_t *out_us)
+{
+    int64_t seconds, ns;
+    if (bytes_to_int64(text, &seconds) && seconds >= 0 && seconds < INT64_MAX / 1000000) {
+        *out_us = seconds * 1000000;
+        return true;
+    }
+    bool is_time = calendar_parse(text, &ns);
+    *out_us = is_time ? ns / 1000 : 0;
+    return is_time;
+}
+
+/* Where a reader of the table begins. */
+static bool
+set_start(struct relation *relation, const struct rule_relation *declared,
+          struct diag_list *diags)
+{
+    const struct rule_option *start = find_option(declared, "scan.stream.initpos");
+    const struct rule_option *time = find_option(declared, "scan.stream.initpos-timestamp");
+    if (relation->stream.initpos == STREAM_LATEST) {
+        return true;
+    }
+    if (!relation->driver->has_stream) {
+        diag_at(diags, DIAG_WARNING, &start->place,
+                "'%.*s' has no meaning for '%s', which keeps nothing to begin with",
+                BYTES_ARG(start->value), relation->driver->name);
+        diag_hint(diags, "INSERT the topic's messages INTO a table with the connector 'stream', and "
+                         "read that");
+        relation->stream.initpos = STREAM_LATEST;
+        return true;
+    }
+    if (relation->stream.initpos == STREAM_AT_TIMESTAMP &&
+        (time == NULL || !parse_time(time->value, &relation->start_us))) {
+        diag_at(diags, DIAG_ERROR, time == NULL ? &start->place : &time->place,
+                time == NULL ? "AT_TIMESTAMP needs a time" : "'%.*s' is no time",
+                BYTES_ARG(time == NULL ? BYTES("") : time->value));
+        diag_hint(diags, "for example 'scan.stream.initpos-timestamp' = '2026-03-01T12:00:00Z', or "
+                         "seconds since 1970");
+        return false;
+    }
+    return true;
 }
 
 static bool
@@ -314,6 +348,7 @@ relation_init(struct relation *out, const struct rule_relation *declared, struct
     struct relation relation;
     init_defaults(&relation, driver);
     bool valid = set_options(&relation, declared, diags);
+    valid &= set_start(&relation, declared, diags);
     valid &= set_columns(&relation, declared, diags);
     if (!valid) {
         relation_fini(&relation);
@@ -339,12 +374,8 @@ relation_fini(struct relation *relation)
 struct bytes
 relation_option(const struct rule_relation *declared, const char *name)
 {
-    for (size_t i = 0; i < declared->option_count; i++) {
-        if (bytes_equal_string(declared->options[i].name, name)) {
-            return declared->options[i].value;
-        }
-    }
-    return bytes_of(NULL, 0);
+    const struct rule_option *option = find_option(declared, name);
+    return option == NULL ? bytes_of(NULL, 0) : option->value;
 }
 
 static bool
@@ -365,9 +396,7 @@ void
 relation_fingerprint(const struct rule_relation *declared, struct buf *out)
 {
     if (is_stream(declared)) { /* tables of one stream share what runs */
-        buf_printf(out, "%.*s|%.*s|%.*s", BYTES_ARG(relation_sink_name(declared)),
-                   BYTES_ARG(relation_option(declared, "retention")),
-                   BYTES_ARG(relation_option(declared, "retention.bytes")));
+        buf_append(out, relation_sink_name(declared));
         return;
     }
     buf_printf(out, "%.*s|%.*s|%.*s", BYTES_ARG(declared->name), BYTES_ARG(declared->connector),

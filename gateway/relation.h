@@ -25,6 +25,9 @@ struct sink_options {
     int64_t dead_max;
 };
 
+/* 'scan.stream.initpos': where a rule begins that reads a stream for the first time. */
+enum stream_start { STREAM_LATEST, STREAM_TRIM_HORIZON, STREAM_AT_TIMESTAMP };
+
 enum backlog_policy { BACKLOG_PAUSE, BACKLOG_DROP_OLDEST };
 
 extern const struct option_table sink_option_table;
@@ -38,7 +41,7 @@ struct stream_options {
     int timestamp_format;
     bool fail_on_missing_field;
     bool ignore_parse_errors;
-    int initpos;
+    int initpos; /* enum stream_start */
     char *initpos_timestamp;
     char *idle_timeout;
     char *max_future;
@@ -53,6 +56,7 @@ struct relation {
     void *options; /* driver->options_size bytes */
     struct sink_options sink;
     struct stream_options stream;
+    int64_t start_us; /* of STREAM_AT_TIMESTAMP, since 1970 */
     struct sink_limits limits; /* the driver's, lowered or raised by `sink` */
     struct declared_column *columns;
     struct driver_declaration declaration;

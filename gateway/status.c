@@ -90,6 +90,16 @@ add_ingest(cJSON *root, struct gateway *gateway)
 }
 
 static void
+add_reader(void *context, const char *stream, uint64_t position, uint64_t end)
+{
+    cJSON *reader = cJSON_CreateObject();
+    cJSON_AddStringToObject(reader, "stream", stream);
+    add_count(reader, "position", position);
+    add_count(reader, "behind_bytes", end > position ? end - position : 0);
+    cJSON_AddItemToArray(context, reader);
+}
+
+static void
 add_journal(cJSON *root, struct gateway *gateway)
 {
     const char *dir = ingest_journal_dir(gateway->ingest);
@@ -322,6 +332,7 @@ gateway_status(struct gateway *gateway, struct buf *out)
     add_ingest(root, gateway);
     add_journal(root, gateway);
     add_engine(root, gateway);
+    engine_each_reader(gateway->engine, add_reader, cJSON_AddArrayToObject(root, "readers"));
     add_ledger(root, gateway);
     pthread_mutex_lock(&gateway->lock);
     add_rules(root, gateway);

@@ -120,6 +120,21 @@ uint64_t journal_tail(const struct journal *journal);
 /* Records in the segments that drops_oldest has unlinked since the log was opened. Any thread. */
 uint64_t journal_dropped(const struct journal *journal);
 
+/* What stays of a log although it was read, in whole segments; both 0: nothing. */
+struct journal_retention {
+    int64_t age_us;  /* records younger than that; 0: of any age */
+    uint64_t bytes;  /* but no more than that; 0: any */
+};
+
+/* From which position on a log has to stay for that; UINT64_MAX: all may go. */
+bool journal_retained_from(const struct os *os, const char *dir,
+                           const struct journal_retention *retention, uint64_t *out,
+                           struct diag_list *diags) MUST_CHECK;
+
+/* The position of the first record from `time_us` on; the log's end when all are older. */
+bool journal_find_time(const struct os *os, const char *dir, int64_t time_us, uint64_t *out,
+                       struct diag_list *diags) MUST_CHECK;
+
 /*
  * Unlinks whole segments that lie before `position`; the newest stays. By directory, because the
  * reader that decides is often another process than the writer.

@@ -5,6 +5,7 @@ counts readings in sliding windows, "seed0" looks for errors with a few good rea
 """
 import json
 import pathlib
+import time
 
 import pytest
 
@@ -229,3 +230,59 @@ def test_a_message_may_be_addressed_to_a_rule_of_stream_sql(tmp_path):
         broker.publish('$aws/rules/nobody/x', '{"v":8}')
         wait_until(lambda: gateway.status()['engine']['rules_not_found'], 'the other to be counted')
         assert gateway.status()['engine']['rules_not_found'] == 1
+
+
+KEPT = """
+CREATE TABLE kept (n BIGINT) WITH ('connector' = 'stream', 'retention' = '1h');
+INSERT INTO kept SELECT n FROM 'in/kept';
+"""
+
+READERS = """
+CREATE TABLE from_{name} (n BIGINT) WITH ('connector' = 'stream', 'stream' = 'kept',
+    {start});
+CREATE TABLE {name} WITH ('connector' = 'timeseries');
+CREATE RULE read_{name} AS INSERT INTO {name} SELECT 1 AS one, n FROM from_{name};
+"""
+
+
+def numbers(gateway, table):
+    """How often each number is in a table."""
+    rows = gateway.query(f"SELECT measure_value::bigint AS n FROM {table} "
+                         "WHERE measure_name = 'n'")
+    return sorted(row['n'] for row in rows)
+
+
+def publish_numbers(broker, first, last):
+    broker.publish('in/kept', as_lines([{'n': n} for n in range(first, last)]), lines=True)
+
+
+def test_a_rule_begins_where_its_table_says(broker, gateway):
+    """At the oldest row kept, at a time, or with what comes; and goes on from its place."""
+    gateway.write_rule('kept', KEPT)
+    latest = "'scan.stream.initpos' = 'LATEST'"
+    gateway.write_rule('latest', READERS.format(name='latest', start=latest))
+    gateway.start()
+    publish_numbers(broker, 0, 10)
+    wait_until(lambda: numbers(gateway, 'latest') == list(range(10)), 'the first rows')
+    time.sleep(1.1)  # what comes is younger than a whole second
+    now = int(time.time())
+    publish_numbers(broker, 10, 20)
+    wait_until(lambda: numbers(gateway, 'latest') == list(range(20)), 'the next rows')
+
+    oldest = READERS.format(name='oldest', start="'scan.stream.initpos' = 'TRIM_HORIZON'")
+    gateway.write_rule('oldest', oldest)
+    gateway.write_rule('since', READERS.format(
+        name='since', start="'scan.stream.initpos' = 'AT_TIMESTAMP',\n"
+                            f"    'scan.stream.initpos-timestamp' = '{now}'"))
+    gateway.write_rule('later', READERS.format(name='later', start=latest))
+    wait_until(lambda: numbers(gateway, 'oldest') == list(range(20)), 'all rows')
+    wait_until(lambda: numbers(gateway, 'since') == list(range(10, 20)), 'the rows of that time')
+    gateway.kill(tree=True)
+    gateway.start()
+    # An edit is no beginning: the rule goes on from its place.
+    gateway.write_rule('oldest', oldest.replace('1 AS one', '2 AS one'))
+    publish_numbers(broker, 20, 30)
+    for table, first in (('latest', 0), ('oldest', 0), ('since', 10), ('later', 20)):
+        wait_until(lambda: numbers(gateway, table) == list(range(first, 30)), f'{table} once each')
+    behind = {reader['stream']: reader['behind_bytes'] for reader in gateway.status()['readers']}
+    assert behind['kept'] == behind['kept@read_oldest'] == behind['kept@read_since'] == 0

@@ -48,6 +48,7 @@ counter_of(struct token *token, const char *rule)
 {
     return strcmp(rule, "every") == 0     ? &token->every
            : strcmp(rule, "linked") == 0  ? &token->linked
+           : strcmp(rule, "recalled") == 0 ? &token->recalled
            : strcmp(rule, "doubled") == 0 ? &token->doubled
                                           : &token->relayed;
 }
@@ -204,6 +205,7 @@ check_token(struct sim *sim, const struct token *token)
     check_count(sim, token, "a row of 'relayed'", token->relayed, is_json && token->value > 5,
                 false);
     check_count(sim, token, "a row of 'linked'", token->linked, is_json, true);
+    check_count(sim, token, "a row of 'recalled'", token->recalled, is_json, true);
     check_count(sim, token, "at the topic", token->topic, is_json, false);
     check_count(sim, token, "at the upstream", token->upstream, is_json && !is_poison, false);
     check_count(sim, token, "a dead letter", token->dead, is_poison, false);

@@ -48,6 +48,9 @@ static const char RULES[] =
         "    FROM messages WHERE v >= 0 GROUP BY TUMBLE(at, INTERVAL '1' SECOND);\n"
         "CREATE RULE chained AS INSERT INTO chain SELECT k FROM 'in/+' WHERE v >= 0;\n"
         "CREATE RULE linked AS INSERT INTO store SELECT k FROM chain;\n"
+        "CREATE TABLE past (k BIGINT) WITH ('connector' = 'stream', 'stream' = 'chain',\n"
+        "    'scan.stream.initpos' = 'TRIM_HORIZON');\n"
+        "CREATE RULE recalled AS INSERT INTO store SELECT k FROM past;\n"
         "CREATE TABLE timed (k BIGINT, v BIGINT, t BIGINT, ts AS TO_TIMESTAMP_LTZ(t, 3),\n"
         "    WATERMARK FOR ts AS ts - INTERVAL '0.05' SECOND) WITH ('connector' = 'mqtt',\n"
         "    'topic' = 'in/+', 'scan.watermark.idle-timeout' = '1 d');\n"
@@ -222,6 +225,18 @@ open_engine(struct sim *sim, struct diag_list *diags)
     return journal_open(&sim->journal, &journal, diags) && note_lost_tokens(sim, diags);
 }
 
+/* The one that another table of the same stream has opened, or NULL. */
+static struct sink *
+find_sink(const struct sim *sim, struct bytes name)
+{
+    for (size_t i = 0; i < sim->sink_count; i++) {
+        if (bytes_equal_string(name, sim->sinks[i]->name)) {
+            return sim->sinks[i];
+        }
+    }
+    return NULL;
+}
+
 static bool
 open_sinks(struct sim *sim, struct diag_list *diags)
 {
@@ -248,6 +263,10 @@ open_sinks(struct sim *sim, struct diag_list *diags)
         struct ruleset_relation *relation = &sim->ruleset->relations[i];
         if (relation->relation.driver->open == NULL) {
             continue; /* topics as a table */
+        }
+        relation->sink = find_sink(sim, relation_sink_name(relation->declared));
+        if (relation->sink != NULL) {
+            continue;
         }
         char *name = bytes_to_string(relation->declared->name);
         has_mark = engine_sink_mark(sim->engine, name, &mark);

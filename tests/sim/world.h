@@ -52,7 +52,7 @@ struct token {
     uint64_t next;     /* position behind it in the journal; 0: the append said no, or power did */
     bool is_acknowledged;
     bool is_owed;      /* acknowledged, and the sync policy does not excuse its loss */
-    unsigned doubled, every, relayed, linked; /* rows in the store, by rule */
+    unsigned doubled, every, relayed, linked, recalled; /* rows in the store, by rule */
     unsigned upstream, topic, errors, dead;
 };
 

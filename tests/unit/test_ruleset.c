@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 static char dir[64];
-static const char *const names[] = {"a.sql", "b.sql", "c.sql", "tables.sql", ".b.sql.swp", "b.sql~",
-                                    "_x.sql", "0.sql", "d.json", "e.json", "a.test", "b.test",
-                                    "d.test"};
+static const char *const names[] = {"a.sql", "b.sql", "c.sql", "d.sql", "e.sql",
+                                    "tables.sql", ".b.sql.swp", "b.sql~", "_x.sql", "0.sql",
+                                    "d.json", "e.json", "a.test", "b.test", "d.test"};
 
 static char *
 path_of(const char *name)
@@ -624,9 +624,35 @@ options_of_streams_are_checked(void **state)
     assert_int_equal(report.broken, 3);
     assert_says(&said, "warning: 'aws.region' has no meaning here");
     assert_says(&said, "did you mean 'scan.stream.initpos'?");
-    assert_says(&said, "'retention' is not done yet");
     assert_says(&said, "b.sql:1:66: error:");
     assert_says(&said, "nobody can publish to 'a/+', the topic of table 'u'");
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
+where_readers_of_streams_begin_is_checked(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+#define AT "CREATE TABLE s (id STRING) WITH ('connector' = 'stream', 'scan.stream.initpos' = "
+    put("a.sql", AT "'AT_TIMESTAMP');\n");
+    put("b.sql", AT "'AT_TIMESTAMP', 'scan.stream.initpos-timestamp' = 'noon');\n");
+    put("c.sql", AT "'EARLIEST');\n");
+    put("d.sql", "CREATE TABLE m (id STRING) WITH ('connector' = 'mqtt', 'topic' = 'a',\n"
+                 "'scan.stream.initpos' = 'TRIM_HORIZON');\n");
+    put("e.sql", "CREATE TABLE t (id STRING) WITH ('connector' = 'stream',\n"
+                 "'scan.stream.initpos' = 'AT_TIMESTAMP',\n"
+                 "'scan.stream.initpos-timestamp' = '2026-03-01T12:00:00Z');\n");
+#undef AT
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_int_equal(report.broken, 3);
+    assert_says(&said, "a.sql:1:82: error: AT_TIMESTAMP needs a time");
+    assert_says(&said, "b.sql:1:132: error: 'noon' is no time");
+    assert_says(&said, "c.sql:1:");
+    assert_says(&said, "d.sql:2:25: warning: 'TRIM_HORIZON' has no meaning for 'mqtt'");
+    assert_int_equal(ruleset->relation_count, 2);
+    assert_true(ruleset->relations[1].relation.start_us == INT64_C(1772366400) * 1000000);
     ruleset_free(ruleset);
     buf_fini(&said);
 }
@@ -639,6 +665,7 @@ main(void)
             TEST(files_link_across_and_others_are_ignored),
             TEST(stream_sql_reads_what_other_files_declare),
             TEST(options_of_streams_are_checked),
+            TEST(where_readers_of_streams_begin_is_checked),
             TEST(a_broken_file_keeps_its_last_good_version),
             TEST(a_new_broken_file_is_left_out),
             TEST(a_broken_table_takes_no_rule_with_it),
