@@ -227,6 +227,7 @@ struct driver {
      */
     bool needs_order;
     bool can_scan; /* rows can be queried */
+    bool is_read_only; /* no rule may write to it */
     bool is_source; /* stream SQL can read tables of it: FROM name */
     bool has_stream; /* each instance has a durable stream: driver_env.append */
 

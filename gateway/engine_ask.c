@@ -2,7 +2,8 @@
  * What rules ask of sinks while they run: an item of a table, the answer of a function. Engine
  * thread.
  *
- * A look-up reads a local file and waits at most for another one. A call does make the engine wait:
+ * A look-up reads a local file and waits at most for another one, and after a start or an edit
+ * until the table is open. A call does make the engine wait:
  * 2 s at most, and a function that is late or crashes is left alone for 10 s, so that it cannot
  * hold up the others for long.
  */

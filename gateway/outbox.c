@@ -7,10 +7,12 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
+    OPEN_WAIT_S = 5, /* no driver takes longer to open */
     RETRY_MIN_MS = 200,
     DROP_SLACK_BYTES = 256 * 1024,
     DROPS_LOG_EVERY_MS = 10000,
@@ -58,6 +60,7 @@ outbox_new(const struct outbox_options *options)
     check(pthread_condattr_init(&attributes) == 0);
     check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     check(pthread_cond_init(&outbox->changed, &attributes) == 0);
+    check(pthread_cond_init(&outbox->opened, &attributes) == 0);
     check(pthread_condattr_destroy(&attributes) == 0);
     check(pthread_mutex_init(&outbox->lock, NULL) == 0);
     check(pthread_mutex_init(&outbox->dead_lock, NULL) == 0);
@@ -75,6 +78,7 @@ outbox_free(struct outbox *outbox)
     pthread_cond_destroy(&outbox->changed);
     pthread_mutex_destroy(&outbox->lock);
     pthread_mutex_destroy(&outbox->dead_lock);
+    pthread_cond_destroy(&outbox->opened);
     pthread_mutex_destroy(&outbox->lookup_lock);
     free(outbox->batch);
     free(outbox->records);
@@ -358,6 +362,20 @@ outbox_committed(struct outbox *outbox, const struct outbox_mark *mark, struct d
     return true;
 }
 
+/* Takes the look-up's lock, and waits for a driver that is being opened. */
+static void
+begin_asking(struct outbox *outbox)
+{
+    struct timespec until;
+    check(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += OPEN_WAIT_S;
+    int result = outbox->options.is_stepped ? ETIMEDOUT : 0;
+    pthread_mutex_lock(&outbox->lookup_lock);
+    while (!outbox->is_tried && result == 0) {
+        result = pthread_cond_timedwait(&outbox->opened, &outbox->lookup_lock, &until);
+    }
+}
+
 /* Under the look-up's lock: whether the driver is open and offers the operation. */
 static bool
 can_ask(const struct outbox *outbox, bool offers, const char *lack, struct diag_list *diags)
@@ -377,7 +395,7 @@ bool
 outbox_lookup(struct outbox *outbox, struct bytes key, struct arena *arena, struct bytes *item,
               struct diag_list *diags)
 {
-    pthread_mutex_lock(&outbox->lookup_lock);
+    begin_asking(outbox);
     const struct driver *driver = outbox->lookup_driver;
     bool found = can_ask(outbox, driver != NULL && driver->lookup != NULL, "has no keys", diags) &&
                  driver->lookup(outbox->lookup_instance, key, arena, item, diags);
@@ -389,7 +407,7 @@ bool
 outbox_call(struct outbox *outbox, struct bytes argument, struct arena *arena,
             struct bytes *answer, struct diag_list *diags)
 {
-    pthread_mutex_lock(&outbox->lookup_lock);
+    begin_asking(outbox);
     const struct driver *driver = outbox->lookup_driver;
     bool answered =
             can_ask(outbox, driver != NULL && driver->call != NULL, "is no function", diags) &&

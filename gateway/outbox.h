@@ -193,8 +193,9 @@ bool outbox_call(struct outbox *outbox, struct bytes argument, struct arena *are
 
 /*
  * One item of the sink's table by its key, see lookup of driver.h. Any thread, until outbox_close();
- * waits at most for another look-up. Fails with DIAG_BUSY while the driver is not open (starting,
- * changing its options, stopped), and with DIAG_INVALID when the driver has no keys.
+ * waits for another look-up, and 5 s at most for a driver that is just being opened, so that rules
+ * do not fail for the moment of a start or an edit. Fails with DIAG_BUSY while the driver is not
+ * open, and with DIAG_INVALID when it has no keys.
  */
 bool outbox_lookup(struct outbox *outbox, struct bytes key, struct arena *arena,
                    struct bytes *item, struct diag_list *diags) MUST_CHECK;

@@ -52,7 +52,9 @@ struct outbox {
     struct dead_letters dead;
     bool knows_retrying; /* `retrying` holds the letters of an earlier life, too */
 
-    pthread_mutex_t lookup_lock; /* of the two below: held for a look-up, never for a write */
+    pthread_mutex_t lookup_lock; /* of the four below: held for a look-up, never for a write */
+    pthread_cond_t opened;       /* `is_tried` has changed */
+    bool is_tried;               /* to open the driver, since it was closed */
     const struct driver *lookup_driver;
     void *lookup_instance; /* NULL: not open */
 

@@ -156,13 +156,15 @@ rest_failed(struct outbox *outbox)
     pthread_mutex_unlock(&outbox->lock);
 }
 
-/* From here on look-ups are answered by the open driver, or by none. */
+/* From here on look-ups are answered by the open driver, or by none; perhaps soon by one. */
 static void
-set_lookup(struct outbox *outbox, void *instance)
+set_lookup(struct outbox *outbox, void *instance, bool is_tried)
 {
     pthread_mutex_lock(&outbox->lookup_lock);
     outbox->lookup_driver = outbox->options.driver;
     outbox->lookup_instance = instance;
+    outbox->is_tried = is_tried;
+    pthread_cond_broadcast(&outbox->opened);
     pthread_mutex_unlock(&outbox->lookup_lock);
 }
 
@@ -184,9 +186,9 @@ open_driver(struct outbox *outbox)
         pthread_mutex_unlock(&outbox->lock);
     }
     diag_list_fini(&diags);
+    set_lookup(outbox, outbox->instance, true);
     if (is_open) {
         outbox->failures = 0;
-        set_lookup(outbox, outbox->instance);
         set_state(outbox, OUTBOX_READY);
     } else if (may_pass(class)) {
         pause_in_state(outbox, OUTBOX_OPENING, 0);
@@ -584,7 +586,10 @@ void
 outbox_close_driver(struct outbox *outbox)
 {
     if (outbox->instance != NULL) {
-        set_lookup(outbox, NULL);
+        pthread_mutex_lock(&outbox->lock);
+        bool is_stopping = outbox->is_stopping;
+        pthread_mutex_unlock(&outbox->lock);
+        set_lookup(outbox, NULL, is_stopping);
         outbox->options.driver->close(outbox->instance);
         outbox->instance = NULL;
     }

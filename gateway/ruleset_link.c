@@ -377,6 +377,13 @@ check_relation_target(struct linker *linker, const struct rule_target *target)
     }
     const struct rule_relation *declared = map_find(&linker->relations, target->text);
     struct bytes topic = relation_option(declared, "topic");
+    const struct driver *driver = driver_find(declared->connector);
+    if (driver != NULL && driver->is_read_only) {
+        diag_at(linker->diags, DIAG_ERROR, &target->place,
+                "table '%.*s' is only read: its connector is '%s'", BYTES_ARG(declared->name),
+                driver->name);
+        return false;
+    }
     if (bytes_equal(declared->connector, BYTES("mqtt")) && !topic_is_valid(topic)) {
         diag_at(linker->diags, DIAG_ERROR, &target->place,
                 "nobody can publish to '%.*s', the topic of table '%.*s'", BYTES_ARG(topic),

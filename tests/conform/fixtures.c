@@ -100,6 +100,7 @@ static const struct fixture fixtures[] = {
          .bad_options = (const char *const[]){"partition_key", "id", "sort_key", "id", NULL}},
         {.driver = "dynamodb", .payload = "{\"id\":7,\"at\":\"2022-01\",\"value\":1.5}",
          .options = (const char *const[]){"partition_key", "id", "sort_key", "at", NULL}},
+        {.driver = "filesystem", .outside_help = "a file, which is only read: test_csv"},
         {.driver = "topic", .outside_help = "a broker: tests/scenario has one"},
         {.driver = "mqtt-bridge", .outside_help = "a broker: tests/mqtt/test_bridge.py"},
         {.driver = "mqtt", .outside_help = "it has no instance: its rows go through topic"},

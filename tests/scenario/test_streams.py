@@ -286,3 +286,38 @@ def test_a_rule_begins_where_its_table_says(broker, gateway):
         wait_until(lambda: numbers(gateway, table) == list(range(first, 30)), f'{table} once each')
     behind = {reader['stream']: reader['behind_bytes'] for reader in gateway.status()['readers']}
     assert behind['kept'] == behind['kept@read_oldest'] == behind['kept@read_since'] == 0
+
+
+REGISTRY = """
+CREATE TABLE devices (id STRING, room STRING, floor INTEGER)
+WITH ('connector' = 'filesystem', 'path' = '{path}');
+CREATE TABLE readings (id STRING, v INTEGER, at AS PROCTIME())
+WITH ('connector' = 'mqtt', 'topic' = 'in/readings');
+INSERT INTO 'out/rooms'
+SELECT r.id, d.room, d.floor, r.v FROM readings AS r
+LEFT JOIN devices FOR SYSTEM_TIME AS OF r.at AS d ON r.id = d.id;
+"""
+
+
+def test_readings_are_joined_with_a_file_that_may_change(broker, gateway, tmp_path):
+    path = tmp_path / 'devices.csv'
+    path.write_bytes(b'\xef\xbb\xbfid,floor,room\r\ns1,2,"kitchen, west"\r\ns2,,hall\r\n')
+    gateway.write_rule('rooms', REGISTRY.format(path=path))
+    with Subscription(broker, 'out/rooms') as rooms:
+        gateway.start()
+        broker.publish('in/readings', as_lines([{'id': id, 'v': 1} for id in ('s1', 's2', 's3')]),
+                       lines=True)
+        assert payloads(rooms.wait_for(3)) == [
+            {'id': 's1', 'room': 'kitchen, west', 'floor': 2, 'v': 1},
+            {'id': 's2', 'room': 'hall', 'floor': None, 'v': 1},
+            {'id': 's3', 'room': None, 'floor': None, 'v': 1}]
+        path.write_text('id,floor,room\ns1,two,kitchen\n')
+        wait_until(lambda: ":2:4: 'two' is not a whole number" in gateway.output(), 'an error')
+        broker.publish('in/readings', '{"id": "s1", "v": 2}')
+        assert payloads(rooms.wait_for(4))[-1]['room'] == 'kitchen, west'
+        path.write_text('id,floor,room\ns1,3,attic\n')
+        wait_until(lambda: ': 1 row' in gateway.output(), 'the mended file')
+        broker.publish('in/readings', '{"id": "s1", "v": 3}')
+        assert payloads(rooms.wait_for(5))[-1] == {'id': 's1', 'room': 'attic', 'floor': 3, 'v': 3}
+    assert gateway.query('SELECT room, floor FROM devices') == [{'room': 'attic', 'floor': 3}]
+    assert gateway.rule('rooms')['failed'] == 0

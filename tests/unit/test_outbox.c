@@ -539,6 +539,20 @@ a_lookup_never_meets_a_driver_that_closes(void **state)
     bench_free(bench);
 }
 
+/* Neither a start nor an edit makes rules fail that look into the table. */
+static void
+a_lookup_waits_for_a_driver_that_is_being_opened(void **state)
+{
+    struct bench *bench = bench_new(22);
+    enum diag_class class;
+    bench_open(bench);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_true(look_up(bench->outbox, &class));
+        outbox_reconfigure(bench->outbox, &bench->options);
+    }
+    bench_free(bench);
+}
+
 /* ---- closing ---- */
 
 static void
@@ -585,6 +599,7 @@ main(void)
             cmocka_unit_test(a_record_without_letter_is_no_letter),
             cmocka_unit_test(a_lookup_is_answered_while_the_driver_is_open),
             cmocka_unit_test(a_lookup_never_meets_a_driver_that_closes),
+            cmocka_unit_test(a_lookup_waits_for_a_driver_that_is_being_opened),
             cmocka_unit_test(closing_with_grace_delivers_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

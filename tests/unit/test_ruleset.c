@@ -631,6 +631,20 @@ options_of_streams_are_checked(void **state)
 }
 
 static void
+no_rule_writes_to_a_table_that_is_only_read(void **state)
+{
+    struct ruleset_report report;
+    struct buf said = {0};
+    put("a.sql", "CREATE TABLE f (id STRING) WITH ('connector' = 'filesystem', 'path' = '/x.csv');");
+    put("b.sql", "INSERT INTO f SELECT id FROM 'x';");
+    struct ruleset *ruleset = load(NULL, &report, &said);
+    assert_says(&said, "b.sql:1:13: error: table 'f' is only read: its connector is 'filesystem'");
+    assert_int_equal(report.broken, 1);
+    ruleset_free(ruleset);
+    buf_fini(&said);
+}
+
+static void
 where_readers_of_streams_begin_is_checked(void **state)
 {
     struct ruleset_report report;
@@ -666,6 +680,7 @@ main(void)
             TEST(stream_sql_reads_what_other_files_declare),
             TEST(options_of_streams_are_checked),
             TEST(where_readers_of_streams_begin_is_checked),
+            TEST(no_rule_writes_to_a_table_that_is_only_read),
             TEST(a_broken_file_keeps_its_last_good_version),
             TEST(a_new_broken_file_is_left_out),
             TEST(a_broken_table_takes_no_rule_with_it),
