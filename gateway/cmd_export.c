@@ -1,4 +1,4 @@
-/* headgate export: rules for AWS IoT Core. */
+/* headgate export: rules for AWS IoT Core, stream SQL for Flink. */
 #include "command.h"
 #include "export.h"
 
@@ -26,6 +26,20 @@ print_rules(const struct ruleset *ruleset, const struct export_options *options,
     buf_fini(&all);
 }
 
+/* Each file's stream SQL, one behind the other: the tables of one may be used by another. */
+static void
+print_scripts(const struct ruleset *ruleset, const struct export_options *options,
+              struct diag_list *diags)
+{
+    struct buf out = {0};
+    struct flink_options flink = {.region = options->region};
+    for (size_t i = 0; i < ruleset->file_count; i++) {
+        export_script(ruleset, i, &flink, &out, diags);
+    }
+    printf("%s", buf_string(&out));
+    buf_fini(&out);
+}
+
 /* The account in "arn:aws:iam::123456789012:role/name". */
 static bool
 account_of(struct bytes role, struct bytes *out)
@@ -40,19 +54,19 @@ account_of(struct bytes role, struct bytes *out)
     return bytes_starts_with(role, BYTES("arn:")) && part.size == 12;
 }
 
+/* The caller frees `*ruleset`, behind the diags: these show its texts. */
 static int
-export(const char *path, const struct export_options *options, struct diag_list *diags)
+export(const char *path, const struct export_options *options, bool is_for_flink,
+       struct ruleset **ruleset, struct diag_list *diags)
 {
     struct ruleset_report report;
-    struct ruleset *ruleset = NULL;
     if (access(path, F_OK) != 0) {
         diag_error(diags, DIAG_MISSING, "there is no '%s'", path);
         return EXIT_CODE_FAILED;
     }
-    if (ruleset_load(&ruleset, path, NULL, NULL, &report, diags)) {
-        print_rules(ruleset, options, diags);
+    if (ruleset_load(ruleset, path, NULL, NULL, &report, diags)) {
+        (is_for_flink ? print_scripts : print_rules)(*ruleset, options, diags);
     }
-    ruleset_free(ruleset);
     return diags->errors == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
@@ -62,10 +76,10 @@ cmd_export(int argc, char **argv)
     const char *to = NULL, *role = "arn:aws:iam::123456789012:role/headgate";
     const char *region = "us-east-1", *database = "headgate";
     const struct flag flags[] = {
-            {"--to", "TARGET", "where the rules shall run: aws", &to, NULL},
+            {"--to", "TARGET", "where the rules shall run: aws, flink", &to, NULL},
             {"--role", "ARN", "the role of every action; its account is that of functions", &role,
              NULL},
-            {"--region", "REGION", "of functions' ARNs", &region, NULL},
+            {"--region", "REGION", "of functions' ARNs and streams", &region, NULL},
             {"--database", "NAME", "the Timestream database of time series", &database, NULL},
     };
     struct command_line line;
@@ -75,22 +89,25 @@ cmd_export(int argc, char **argv)
         return code;
     }
     struct diag_list diags = {0};
+    struct ruleset *ruleset = NULL;
     struct export_options options = {.role = bytes_of_string(role),
                                      .region = bytes_of_string(region),
                                      .database = bytes_of_string(database)};
     code = EXIT_CODE_USAGE;
-    if (to == NULL || strcmp(to, "aws") != 0) {
+    bool is_for_flink = to != NULL && strcmp(to, "flink") == 0;
+    if (to == NULL || (strcmp(to, "aws") != 0 && !is_for_flink)) {
         diag_error(&diags, DIAG_INVALID, to == NULL ? "no '--to'" : "unknown target '--to %s'", to);
-        diag_hint(&diags, "headgate export --to aws [RULES_DIR | FILE]");
+        diag_hint(&diags, "headgate export --to aws|flink [RULES_DIR | FILE]");
     } else if (!account_of(options.role, &options.account)) {
         diag_error(&diags, DIAG_INVALID, "'--role %s' is not the ARN of a role", role);
         diag_hint(&diags, "it looks like arn:aws:iam::123456789012:role/name");
     } else {
         code = export(line.operand_count > 0 ? line.operands[0] : line.config.rules_dir, &options,
-                      &diags);
+                      is_for_flink, &ruleset, &diags);
     }
     command_print_diags(&diags);
     diag_list_fini(&diags);
+    ruleset_free(ruleset);
     command_line_fini(&line);
     return code;
 }

@@ -1,6 +1,8 @@
 #include "export.h"
 
 #include "base/json.h"
+#include "ruleset_build.h"
+#include "ruleset_script.h"
 
 struct export {
     const struct export_options *options;
@@ -337,4 +339,23 @@ export_rule(const struct ruleset_rule *rule, const struct export_options *option
     buf_fini(&export.out);
     arena_fini(&export.arena);
     return ok;
+}
+
+void
+export_script(const struct ruleset *ruleset, size_t file, const struct flink_options *options,
+              struct buf *out, struct diag_list *diags)
+{
+    const struct rule_file *compiled = ruleset->files[file]->compiled;
+    struct arena arena = {0};
+    if (bytes_ends_with(compiled->name, BYTES(".json"))) {
+        diag_error(diags, DIAG_INVALID, "'%.*s' is AWS rule JSON, which has no stream SQL",
+                   BYTES_ARG(compiled->name));
+        diag_hint(diags, "'headgate export --to aws' prints it for AWS IoT Core");
+        return;
+    }
+    const struct stream_program *const *programs =
+            ruleset_script_programs(ruleset->scripts[file], compiled, &arena);
+    size_t count = programs == NULL ? 0 : compiled->rule_count;
+    stream_flink_export(compiled->name, compiled->text, programs, count, options, out, diags);
+    arena_fini(&arena);
 }

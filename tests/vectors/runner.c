@@ -6,7 +6,7 @@
  * is not built yet, a line each: an id or an area, and the reason. A pending vector is run all the
  * same: it is an error when it passes, so that the list can only shrink.
  *
- * KIND: iot-sql (iot_sql.c), windows (windows.c).
+ * KIND: iot-sql (iot_sql.c), windows and flink (windows.c).
  */
 #include "host.h"
 #include "vector.h"
@@ -17,7 +17,7 @@
 static const struct {
     const char *name;
     bool (*run)(struct vector *vector, struct buf *out);
-} kinds[] = {{"iot-sql", run_iot_sql}, {"windows", run_windows}};
+} kinds[] = {{"iot-sql", run_iot_sql}, {"windows", run_windows}, {"flink", run_flink}};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 

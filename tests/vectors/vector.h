@@ -31,5 +31,6 @@ bool nodes_equal(const struct json *a, uint32_t x, const struct json *b, uint32_
 /* The kinds: whether the vector passed; `out` holds what came otherwise. */
 bool run_iot_sql(struct vector *vector, struct buf *out);
 bool run_windows(struct vector *vector, struct buf *out);
+bool run_flink(struct vector *vector, struct buf *out);
 
 #endif

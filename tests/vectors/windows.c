@@ -7,8 +7,10 @@
  * a set: those of one window may come in any order. Numbers may differ by 1e-9.
  *
  * Each vector is run twice, the second time through a snapshot behind every row.
+ *
+ * flink: the same vectors, as they are exported for Flink. What cannot be is in windows.flink.
  */
-#include "rules/stream/stream.h"
+#include "rules/stream/flink.h"
 #include "base/calendar.h"
 #include "vector.h"
 
@@ -182,21 +184,60 @@ find_zone(void *context, struct bytes name)
     return host->zone(host->context, name);
 }
 
+static bool
+parse(struct vector *vector, struct bytes text, struct stream_script **script, struct buf *out)
+{
+    struct diag_list diags = {0};
+    const struct stream_host host = {.zone = find_zone, .context = (void *)(uintptr_t)vector->host};
+    bool is_parsed = stream_script_parse(script, vector->id, text, true, &host, &diags);
+    buf_printf(out, "%.*s", BYTES_ARG(diag_first_error(&diags)));
+    diag_list_fini(&diags);
+    return is_parsed;
+}
+
 bool
 run_windows(struct vector *vector, struct buf *out)
 {
-    struct diag_list diags = {0};
     struct stream_script *script = NULL;
-    const struct stream_host host = {.zone = find_zone, .context = (void *)(uintptr_t)vector->host};
-    bool refused = !stream_script_parse(&script, vector->id, member_string(vector, 0, "sql"), true,
-                                        &host, &diags);
+    bool refused = !parse(vector, member_string(vector, 0, "sql"), &script, out);
     bool passed = refused == (member(vector, "expect_error") != 0);
-    buf_printf(out, "%.*s", BYTES_ARG(diag_first_error(&diags)));
     if (passed && !refused) {
         passed = script->program_count > 0 && run_once(vector, script, false, out) &&
                  run_once(vector, script, true, out);
     }
     stream_script_free(script);
+    return passed;
+}
+
+/* What is exported for Flink is the same script: it gives the same rows. */
+static bool
+runs_exported(struct vector *vector, const struct stream_script *script, struct buf *out)
+{
+    struct stream_script *again = NULL;
+    struct diag_list diags = {0};
+    struct buf text = {0};
+    const struct flink_options options = {.region = BYTES("eu-central-1")};
+    bool passed = stream_flink_export(
+            vector->id, member_string(vector, 0, "sql"),
+            (const struct stream_program *const *)script->programs, script->program_count,
+            &options, &text, &diags);
+    buf_printf(out, "%.*s", BYTES_ARG(diag_first_error(&diags)));
+    passed = passed && parse(vector, buf_bytes(&text), &again, out) &&
+             run_once(vector, again, false, out);
+    stream_script_free(again);
+    buf_fini(&text);
     diag_list_fini(&diags);
+    return passed;
+}
+
+bool
+run_flink(struct vector *vector, struct buf *out)
+{
+    struct stream_script *script = NULL;
+    struct buf unheard = {0};
+    bool is_script = parse(vector, member_string(vector, 0, "sql"), &script, &unheard);
+    bool passed = !is_script || runs_exported(vector, script, out);
+    stream_script_free(script);
+    buf_fini(&unheard);
     return passed;
 }
