@@ -1,12 +1,12 @@
 """Counts test cases out of meson's log, honestly; and finds suites and tests by name.
 
-    tests/summary.py [--broken N] LOG...           one line a suite, then "N passed, N failed"
+    tests/summary.py [--broken N] [--cut-off] LOG...           one line a suite, then "N passed, N failed"
     tests/summary.py --select BUILD NAME...        arguments for `meson test`, one a line
 
 A program that prints TAP counts with each of its cases; another one counts as one case. A program
 that ends badly (crash, sanitizer, time-out), or prints another number of cases than it planned,
 is one failure more, whatever its cases said. Skipped cases are shown and count as neither. A build
-that failed is a failure. Nothing run is a failure.
+that failed is a failure. Nothing run is a failure; so is a run that ended badly without saying why.
 """
 import argparse
 import collections
@@ -59,7 +59,7 @@ def read(path):
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def summarize(logs, broken):
+def summarize(logs, broken, cut_off):
     failed_all = broken
     passed_all = 0
     for log in logs:
@@ -83,6 +83,9 @@ def summarize(logs, broken):
             failed_all += failed
         for name in names:
             print(f'failed: {name}; see {pathlib.Path(log).parent}/testlog.txt')
+    if cut_off and not failed_all:
+        failed_all += 1
+        print('the run ended before all tests had: see above')
     print(f'{passed_all} passed, {failed_all} failed')
     return 0 if passed_all and not failed_all else 1
 
@@ -93,29 +96,32 @@ def select(build, names):
                                        stdout=subprocess.PIPE).stdout)
     suites = {suite.split(':')[-1] for test in listed for suite in test['suite']}
     tests = {test['name']: test['suite'] for test in listed}
+    selected = {}  # in their order, each once: meson cannot take one twice
     for name in names:
         if name in tests:
-            print(name)
+            selected[name] = True
         elif name in suites:
             for test, belongs in tests.items():
                 if any(suite.split(':')[-1] == name for suite in belongs):
-                    print(test)
+                    selected[test] = True
         else:
             known = ', '.join(sorted(suites) + sorted(tests))
             print(f"there is no suite or test '{name}'; there are: {known}", file=sys.stderr)
             return 2
+    print('\n'.join(selected))
     return 0
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--broken', type=int, default=0)
+    parser.add_argument('--cut-off', action='store_true')
     parser.add_argument('--select', metavar='BUILD')
     parser.add_argument('names', nargs='*')
     arguments = parser.parse_args()
     if arguments.select:
         return select(arguments.select, arguments.names)
-    return summarize(arguments.names, arguments.broken)
+    return summarize(arguments.names, arguments.broken, arguments.cut_off)
 
 
 if __name__ == '__main__':

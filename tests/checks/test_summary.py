@@ -8,12 +8,12 @@ import sys
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
-def summary(tmp_path, *entries, broken=0):
+def summary(tmp_path, *entries, broken=0, more=()):
     """What tests/summary.py prints last for a log with these entries, and its exit code."""
     log = tmp_path / 'testlog.json'
     log.write_text(''.join(json.dumps(entry) + '\n' for entry in entries))
     done = subprocess.run([sys.executable, str(TESTS / 'summary.py'), '--broken', str(broken),
-                           str(log)], capture_output=True, text=True, check=False)
+                           *more, str(log)], capture_output=True, text=True, check=False)
     return done.stdout.splitlines()[-1], done.returncode
 
 
@@ -56,6 +56,13 @@ def test_nothing_run_fails(tmp_path):
 
 def test_a_build_that_failed_fails(tmp_path):
     assert summary(tmp_path, entry('1..1\nok 1 - a\n'), broken=1) == ('1 passed, 1 failed', 1)
+
+
+def test_a_run_that_was_cut_off_fails(tmp_path):
+    good = entry('1..1\nok 1 - a\n')
+    assert summary(tmp_path, good, more=['--cut-off']) == ('1 passed, 1 failed', 1)
+    bad = entry('1..1\nnot ok 1 - a\n', 'FAIL')
+    assert summary(tmp_path, bad, more=['--cut-off']) == ('0 passed, 1 failed', 1)
 
 
 def test_a_python_test_that_hangs_fails_and_the_next_one_runs(tmp_path):
