@@ -1,15 +1,19 @@
 /*
- * headgate test: runs the tests that lie beside rule files.
+ * headgate test: runs the tests that lie beside rule files; with --from an edited rule file over
+ * what was received.
  *
  * Tests are run one by one, each with the rules of its own file, in the order of their paths.
  */
 #include "command.h"
+#include "history.h"
 #include "ruleset.h"
 #include "ruleset_script.h"
 #include "ruletest.h"
+#include "trial.h"
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/option.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -352,13 +356,77 @@ run_all(struct tester *tester, const struct command_line *line)
     return passed ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
+/* ---- over recorded history ---- */
+
+/* "-1h": so long ago; else a time. NULL: `otherwise`. */
+static bool
+parse_when(const char *flag, const char *text, int64_t otherwise, int64_t *out_us,
+           struct diag_list *diags)
+{
+    int64_t ago_ms;
+    *out_us = otherwise;
+    if (text == NULL || trial_time_parse(bytes_of_string(text), out_us)) {
+        return true;
+    }
+    if (text[0] == '-' && option_parse_duration(bytes_of_string(text + 1), &ago_ms)) {
+        *out_us = os_posix.wall_us(&os_posix) - ago_ms * 1000;
+        return true;
+    }
+    diag_error(diags, DIAG_INVALID, "'%s %s' is no time", flag, text);
+    diag_hint(diags, "-1h is an hour ago; or 2026-03-01T12:00:00Z");
+    return false;
+}
+
+static void
+print_history(const struct history_report *report)
+{
+    printf("%llu message%s; of the outputs %llu the same, %llu gone, %llu new\n",
+           (unsigned long long)report->messages, report->messages == 1 ? "" : "s",
+           (unsigned long long)report->same, (unsigned long long)report->gone,
+           (unsigned long long)report->come);
+}
+
+/* As diff(1): 0 when all is the same, 1 when not, 2 for trouble. */
+static int
+run_history(const struct command_line *line, const char *from, const char *to,
+            const char *against)
+{
+    struct diag_list diags = {0};
+    struct history_report report = {0};
+    struct history_options options = {.config = &line->config, .against = against};
+    int code = EXIT_CODE_USAGE;
+    if (line->operand_count == 0 || line->operand_count > 2) {
+        diag_error(&diags, DIAG_INVALID, "--from wants a rule file, and at most one rule of it");
+        diag_hint(&diags, "headgate test rules.d/hot.sql --from -1h");
+        command_print_diags(&diags);
+    } else if (!parse_when("--from", from, 0, &options.from_us, &diags) ||
+               !parse_when("--to", to, INT64_MAX, &options.to_us, &diags)) {
+        command_print_diags(&diags);
+    } else {
+        options.path = line->operands[0];
+        options.rule = line->operand_count > 1 ? line->operands[1] : NULL;
+        if (history_run(&options, &report, &diags)) {
+            print_history(&report);
+            code = report.gone + report.come == 0 ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+        }
+    }
+    diag_list_fini(&diags);
+    return code;
+}
+
 int
 cmd_test(int argc, char **argv)
 {
     struct tester tester = {0};
+    const char *from = NULL, *to = NULL, *against = NULL;
     const struct flag flags[] = {
             {"--update", NULL, "write into the tests what the rules give now", NULL,
              &tester.update},
+            {"--from", "TIME", "run a rule file over what was received since then (-1h), before "
+                               "and after its edit; print what differs", &from, NULL},
+            {"--to", "TIME", "with --from: up to then", &to, NULL},
+            {"--against", "FILE", "with --from: the version to compare with, instead of what the "
+                                  "gateway has, or had, loaded", &against, NULL},
     };
     struct command_line line;
     int code;
@@ -367,7 +435,7 @@ cmd_test(int argc, char **argv)
         return code;
     }
     tester.json = line.json;
-    code = run_all(&tester, &line);
+    code = from != NULL ? run_history(&line, from, to, against) : run_all(&tester, &line);
     command_line_fini(&line);
     return code;
 }

@@ -25,6 +25,8 @@ struct ledger_account;
 /* Where received messages come from: the ingest process, or a test. */
 struct engine_source {
     uint64_t kept_bytes; /* of the journal's end stay, read or not */
+    struct journal_retention history; /* of what rules are done with, so much stays, too */
+    int64_t history_free_bytes; /* but only while the disk has so much left */
     const char *dir;               /* of the journal */
     uint64_t (*tail)(void *context); /* everything before it is complete, and may be read */
     uint64_t (*end)(void *context);  /* of what is there, to be read later too. NULL: the tail */

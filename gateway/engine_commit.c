@@ -227,14 +227,14 @@ unneeded_before(const struct engine *engine, const struct input *shared)
     return before;
 }
 
-/* Rows that all have read stay for as long as a table says. */
+/* What all have read stays for as long as it is asked for. */
 static uint64_t
-unretained_before(const struct engine *engine, const struct input *shared, uint64_t before)
+unretained_before(const struct engine *engine, const char *dir,
+                  const struct journal_retention *retention, uint64_t before)
 {
     struct diag_list diags = {0};
     uint64_t kept_from;
-    if (!journal_retained_from(engine->options.os, shared->dir, &shared->retention, &kept_from,
-                               &diags)) {
+    if (!journal_retained_from(engine->options.os, dir, retention, &kept_from, &diags)) {
         log_diags(&diags);
         kept_from = 0;
     }
@@ -247,11 +247,21 @@ static uint64_t
 released_before(const struct engine *engine, const struct input *input)
 {
     if (input->kind == INPUT_STREAM) {
-        return unretained_before(engine, input, unneeded_before(engine, input));
+        return unretained_before(engine, input->dir, &input->retention,
+                                 unneeded_before(engine, input));
     }
     uint64_t before = committed_position(&engine->committed, bytes_of_string(input->stream));
-    uint64_t kept = input->kind == INPUT_MESSAGES ? engine->options.source.kept_bytes : 0;
-    return before - (before < kept ? before : kept);
+    if (input->kind != INPUT_MESSAGES) {
+        return before;
+    }
+    const struct engine_source *source = &engine->options.source;
+    before -= before < source->kept_bytes ? before : source->kept_bytes;
+    int64_t free_bytes = source->history.age_us == 0
+                                 ? 0
+                                 : engine->options.os->free_bytes(engine->options.os, input->dir);
+    return free_bytes <= source->history_free_bytes
+                   ? before
+                   : unretained_before(engine, input->dir, &source->history, before);
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "http_gateway.h"
 #include "ledger_gateway.h"
 #include "metrics.h"
+#include "rules_kept.h"
 #include "status.h"
 #include "watch.h"
 #include "why_gateway.h"
@@ -236,6 +237,11 @@ load_rules(struct gateway *gateway)
     if (!loaded) {
         return false;
     }
+    int kept = rules_keep(&os_posix, gateway->config->data_dir, ruleset);
+    if (kept < 0) {
+        log_warning("cannot keep a copy of the rules in '%s/rules' for 'headgate test --from': %s",
+                    gateway->config->data_dir, strerror(-kept));
+    }
     assign_sinks(gateway, ruleset);
     engine_swap(gateway->engine, ruleset, gateway->sinks, gateway->sink_count,
                 gateway->topic_sink);
@@ -263,6 +269,17 @@ kept_bytes(const struct config *config)
 {
     uint64_t most = (uint64_t)config->segment_size / 2;
     return most < INGEST_KEPT_BYTES ? most : INGEST_KEPT_BYTES;
+}
+
+/* New messages must find room below journal_max. */
+static struct journal_retention
+history_of(const struct config *config)
+{
+    int64_t most = config->journal_history_max;
+    if (config->journal_max > 0 && config->journal_max / 2 < most) {
+        most = config->journal_max / 2;
+    }
+    return (struct journal_retention){config->journal_history * 1000, (uint64_t)most};
 }
 
 static uint64_t
@@ -387,6 +404,8 @@ start_engine(struct gateway *gateway, struct diag_list *diags)
             .reads_synced = gateway->config->sync == JOURNAL_SYNC_ALWAYS,
             .source = {.dir = ingest_journal_dir(gateway->ingest),
                        .kept_bytes = kept_bytes(gateway->config),
+                       .history = history_of(gateway->config),
+                       .history_free_bytes = gateway->config->disk_reserve * 2,
                        .tail = source_tail,
                        .end = source_end,
                        .first = source_first,
