@@ -176,16 +176,19 @@ generation_free(struct generation *generation)
 static void
 take_generation(struct engine *engine)
 {
+    const struct os *os = engine->options.os;
     pthread_mutex_lock(&engine->lock);
     struct generation *next = engine->next;
     engine->next = NULL;
     if (next != NULL) {
+        int64_t began_us = os->mono_us(os);
         engine_forget_closed_sinks(engine, next);
         engine_adopt_inputs(engine, next);
         engine_adopt_flows(engine, next);
         engine_adopt_ledger(engine, next);
         generation_free(engine->current);
         engine->current = next;
+        engine->stats.swap_us = os->mono_us(os) - began_us;
         pthread_cond_broadcast(&engine->swapped);
     }
     if (engine->forgotten != NULL) {

@@ -37,6 +37,16 @@ def test_a_small_backlog_survives_its_measurement():
     assert 0 < result['drain']['p50_us'] <= result['drain']['p99_us']
 
 
+def test_an_edit_s_pause_is_measured():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tests/bench/reload.py'), '--rules', '5', '--keys', '100',
+         '--edits', '2'], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
+        check=False)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[:2] == ['5', 'rules,'] and 0 < int(words[words.index('longest') + 1]) < 100000
+
+
 def bench(*arguments):
     return subprocess.run([binary(), 'bench', *map(str, arguments)], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=300, check=False)

@@ -3,7 +3,9 @@
 The statements and readings are those of published examples (tests/vectors/seeds.json): "seed1"
 counts readings in sliding windows, "seed0" looks for errors with a few good readings in between.
 """
+import datetime
 import json
+import os
 import pathlib
 import time
 
@@ -321,3 +323,84 @@ def test_readings_are_joined_with_a_file_that_may_change(broker, gateway, tmp_pa
         assert payloads(rooms.wait_for(5))[-1] == {'id': 's1', 'room': 'attic', 'floor': 3, 'v': 3}
     assert gateway.query('SELECT room, floor FROM devices') == [{'room': 'attic', 'floor': 3}]
     assert gateway.rule('rooms')['failed'] == 0
+
+
+LIVE = """
+CREATE TABLE sensor_data (
+  sensor_id INTEGER, current_temperature DOUBLE, status VARCHAR(6), event_time TIMESTAMP(3),
+  WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
+) PARTITIONED BY (sensor_id)
+WITH ('connector' = 'mqtt', 'topic' = 'sensors/data',
+      'json.timestamp-format.standard' = 'ISO-8601');
+INSERT INTO 'live' SELECT * FROM sensor_data;
+INSERT INTO 'live/state'
+SELECT status, COUNT(*) AS num, AVG(current_temperature) AS avg_current_temperature,
+       HOP_ROWTIME(event_time, INTERVAL '10' second, INTERVAL '1' minute) AS hop_time
+FROM sensor_data
+GROUP BY HOP(event_time, INTERVAL '10' second, INTERVAL '1' minute), status;
+"""
+
+
+def test_rows_come_as_they_are_sent_with_times_of_any_precision(broker, gateway):
+    """S1-6, S1-7: none waits for another, and no fraction is lost but what a column cuts."""
+    gateway.write_rule('live', LIVE)
+    gateway.start()
+    times = ['2021-05-19T11:20:00', '2021-05-19T11:20:01.5', '2021-05-19T11:20:02.25',
+             '2021-05-19T11:20:03.125', '2021-05-19T11:20:04.1234', '2021-05-19T11:20:05.12345',
+             '2021-05-19T11:20:06.978328']
+    with Subscription(broker, 'live') as live:
+        for n, at in enumerate(times):
+            broker.publish('sensors/data', json.dumps(dict(SEED1['input'][0], event_time=at)))
+            row = payloads(live.wait_for(n + 1))[n]
+            whole, _, fraction = at.partition('.')
+            cut = fraction[:3].rstrip('0')
+            assert row['event_time'].replace('T', ' ') == \
+                f"{whole}.{cut}".rstrip('.').replace('T', ' ')
+
+
+def test_a_pattern_s_rows_become_four_rows_of_the_time_series(broker, gateway):
+    """S0-2: 13 records of the stream, 52 rows of the table."""
+    stream = CEP.replace("WITH ('connector' = 'mqtt', 'topic' = 'cep')",
+                         "WITH ('connector' = 'stream')")
+    gateway.write_rule('cep', stream)
+    gateway.write_rule('table', """
+CREATE TABLE cep_table WITH ('connector' = 'timeseries', 'time' = 'event_time',
+  'dimensions' = 'sensor_id,non_errors,history', 'magnetic.retention' = '36500d');
+INSERT INTO cep_table SELECT * FROM cep_data;
+""")
+    gateway.start()
+    send_seed0(broker)
+    wait_until(lambda: gateway.query('SELECT COUNT(*) AS n FROM cep_table')[0]['n'] == 52, '52 rows')
+    measures = gateway.query('SELECT measure_name, COUNT(*) AS n FROM cep_table '
+                             'GROUP BY measure_name ORDER BY measure_name')
+    assert measures == [{'measure_name': name, 'n': 13} for name in (
+        'avg_temperature', 'elapsed', 'max_temperature', 'min_temperature')]
+    rows = gateway.query("SELECT sensor_id, history, non_errors FROM cep_table "
+                         "WHERE measure_name = 'elapsed'")
+    expected = SEEDS['seed0']['cep_stream']
+    assert sorted((row['sensor_id'], row['history'], int(row['non_errors'])) for row in rows) == \
+        sorted((row['sensor_id'], row['history'], row['non_errors']) for row in expected)
+
+
+def test_windows_of_live_readings_come_six_seconds_after_their_end(broker, gateway):
+    """S1-10: 8 readings a second. HEADGATE_LIVE_S=180 is the whole check."""
+    seconds = float(os.environ.get('HEADGATE_LIVE_S') or 17)
+    gateway.write_rule('live', LIVE)
+    gateway.start()
+    seen = {}  # end of a window -> when its first row came
+    with Subscription(broker, 'live/state') as state:
+        begin = time.time()
+        for n in range(int(seconds * 8)):
+            now = datetime.datetime.now(datetime.timezone.utc)
+            broker.publish('sensors/data', json.dumps(dict(
+                SEED1['input'][n % 600], event_time=now.isoformat()[:26])))
+            for row in payloads(state.so_far()):
+                seen.setdefault(row['hop_time'], time.time())
+            time.sleep(max(0.0, begin + (n + 1) / 8 - time.time()))
+    ends = {end: datetime.datetime.fromisoformat(end.replace(' ', 'T') + '+00:00').timestamp()
+            for end in seen}
+    delays = sorted(seen[end] - ends[end] for end in ends)
+    assert len(delays) >= int((seconds - 6) / 10)
+    assert all(round(at % 10, 3) == 9.999 for at in ends.values())
+    assert delays[int(len(delays) * 0.95)] < 6, delays
+    assert delays[0] > 4.9
