@@ -97,6 +97,23 @@ choose_compression(const struct http_options *options, enum compression *out,
     return true;
 }
 
+/* One of the lines of 'headers' would contradict what compression says. */
+static bool
+sets_encoding(const struct http_options *options)
+{
+    struct bytes rest = bytes_of_string(options->headers == NULL ? "" : options->headers), line;
+    while (bytes_split(&rest, '\n', &line)) {
+        struct bytes part;
+        while (bytes_split(&line, '|', &part)) {
+            struct bytes name = bytes_trim(bytes_slice(part, 0, bytes_find(part, ':')));
+            if (bytes_equal_nocase(name, BYTES("Content-Encoding"))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool
 http_open(void **out_instance, const struct driver_env *env, const void *options,
           const struct driver_declaration *declaration, struct diag_list *diags)
@@ -110,8 +127,15 @@ http_open(void **out_instance, const struct driver_env *env, const void *options
             .username = o->username, .password = o->password, .token = o->token,
             .headers = o->headers, .connect_timeout_ms = o->connect_timeout_ms};
     struct http_client *client;
-    if (!choose_compression(o, &compression, diags) ||
-        !http_client_new(&client, &settings, diags)) {
+    if (!choose_compression(o, &compression, diags)) {
+        return false;
+    }
+    if (compression != COMPRESSION_NONE && sets_encoding(o)) {
+        diag_error(diags, DIAG_INVALID,
+                   "both 'compression' and the header 'Content-Encoding' are set");
+        return false;
+    }
+    if (!http_client_new(&client, &settings, diags)) {
         return false;
     }
     if (o->insecure) {

@@ -221,6 +221,12 @@ http_writer_takes(const struct http_writer *writer, const struct sink_record *re
     if (!http_params_read(record->params, arena, &headers, reason)) {
         return false;
     }
+    if (writer->shape.compression != COMPRESSION_NONE &&
+        http_headers_have(&headers, "Content-Encoding")) {
+        *reason = BYTES("the action sets the header 'Content-Encoding', and the table "
+                        "'compression': only one of them can");
+        return false;
+    }
     if (is_raw || is_json(record->payload, &error)) {
         return true;
     }

@@ -27,10 +27,10 @@ keep(const struct os *os, const char *data_dir, const char *path, struct bytes t
     bool is_there = os_read_file(os, loaded, RULE_FILE_MAX_BYTES, &kept) == 0;
     int result = 0;
     if (is_there && !bytes_equal(buf_bytes(&kept), text)) {
-        result = os_replace_file(os, before, buf_bytes(&kept), 0640);
+        result = os_replace_file(os, before, buf_bytes(&kept), 0600); /* as it may hold secrets */
     }
     if (result == 0 && (!is_there || !bytes_equal(buf_bytes(&kept), text))) {
-        result = os_replace_file(os, loaded, text, 0640);
+        result = os_replace_file(os, loaded, text, 0600);
     }
     buf_fini(&kept);
     free(loaded);
@@ -43,7 +43,7 @@ rules_keep(const struct os *os, const char *data_dir, const struct ruleset *rule
 {
     struct buf dir = {0};
     buf_printf(&dir, "%s/rules", data_dir);
-    int result = os_make_dirs(os, buf_string(&dir), 0750);
+    int result = os_make_dirs(os, buf_string(&dir), 0700);
     for (size_t i = 0; i < ruleset->file_count && result >= 0; i++) {
         result = keep(os, data_dir, ruleset->files[i]->path, ruleset->files[i]->compiled->text);
     }

@@ -615,6 +615,8 @@ wrong_options_are_named(void **state)
             {{"url", "https://h/", "password", "x"}, "'password' is set without 'username'"},
             {{"url", "https://h/", "gzip", "true", "compression", "zstd"},
              "both 'gzip' and 'compression' = 'zstd' are set"},
+            {{"url", "https://h/", "compression", "zstd", "headers", "A: b|content-encoding: x"},
+             "both 'compression' and the header 'Content-Encoding' are set"},
             {{"url", "https://h/", "proxy", "socks5://p:1080"}, "'proxy' has the scheme 'socks5'"},
             {{"url", "https://h/", "proxy", "http://me:pw@p:1"}, "'proxy' holds a user name"},
             {{"url", "https://h/", "proxy", "http://"}, "'proxy' is not an URL"},
@@ -708,6 +710,27 @@ headers_that_would_split_a_request_are_rejected(void **state)
     pair_close(&pair);
 }
 
+/* The body would say that it is compressed twice. */
+static void
+an_action_does_not_say_how_the_table_compresses(void **state)
+{
+    static const char params[] =
+            "{\"headers\":[{\"key\":\"content-encoding\",\"value\":\"x\"}]}";
+    struct pair pair;
+    pair_open(&pair, answer_ok, NULL, (const char *[]){"compression", "gzip", NULL});
+    pair.rig.params = params;
+    rig_write_strings(&pair.rig, three, 1, 5000);
+    assert_int_equal(pair.rig.outcomes[0].verdict, VERDICT_REJECT);
+    assert_contains(pair.rig.outcomes[0].reason, "only one of them can");
+    assert_int_equal(stub_count(pair.stub), 0);
+    pair_close(&pair);
+    pair_open(&pair, answer_ok, NULL, NULL);
+    pair.rig.params = params;
+    rig_write_strings(&pair.rig, three, 1, 5000);
+    assert_int_equal(pair.rig.outcomes[0].verdict, VERDICT_DONE);
+    pair_close(&pair);
+}
+
 int
 main(void)
 {
@@ -735,6 +758,7 @@ main(void)
             cmocka_unit_test(an_action_retries_as_aws_does),
             cmocka_unit_test(an_action_brings_headers),
             cmocka_unit_test(headers_that_would_split_a_request_are_rejected),
+            cmocka_unit_test(an_action_does_not_say_how_the_table_compresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
