@@ -368,6 +368,11 @@ write_sink_states(const struct sink_view *views, size_t count, struct buf *out)
         struct metric_labels labels = label(views[i].name);
         metric_count(out, METRIC_SINK_FULL, &labels, views[i].stats.is_full);
     }
+    metric_begin(out, METRIC_SINK_HELD_UP);
+    for (size_t i = 0; i < count; i++) {
+        struct metric_labels labels = label(views[i].name);
+        metric_count(out, METRIC_SINK_HELD_UP, &labels, views[i].stats.held_up_since_us != 0);
+    }
 }
 
 static void

@@ -381,6 +381,7 @@ def test_a_record_that_the_server_never_takes_holds_nobody_up_for_ever(broker, t
         wait_until(lambda: gateway.sink('web')['held_up'], 'it to be found')
         status, why = gateway.run('status').stdout, gateway.run('why', 'forward').stdout
         assert '\njournal  1 segment, ' in status
+        assert 'headgate_sink_held_up{sink="web"} 1\n' in gateway.run('status', '--metrics').stdout
         for said in status, why:
             assert 'held up by one record since 20' in said and 'HTTP 500' in said
             assert "'headgate dlq ls'" in said and 'retry.max_attempts' in said
