@@ -258,6 +258,8 @@ count_flow(struct flow *flow)
     add(&counters->failed, now.failed, told->failed);
     atomic_store_explicit(&counters->stream.state_bytes, stream_run_footprint(flow->run),
                           memory_order_relaxed);
+    atomic_store_explicit(&counters->stream.state_entries, stream_run_entries(flow->run),
+                          memory_order_relaxed);
     atomic_store_explicit(&counters->stream.watermark_ms, stream_run_watermark(flow->run),
                           memory_order_relaxed);
     if (now.refused > told->refused && !flow->is_full) {

@@ -197,7 +197,7 @@ lint_copies(const struct ruleset *ruleset, struct diag_list *diags)
     arena_fini(&arena);
 }
 
-static const char *const rule_options[] = {"on_error", "retained", "state.max"};
+static const char *const rule_options[] = {"on_error", "retained", "state.max", "state.max_entries"};
 
 static const char *
 rule_option_at(const void *context, size_t i)

@@ -38,7 +38,7 @@ struct rule_counters {
     struct rule_stream_counters {  /* of stream SQL; see struct stream_stats */
         _Atomic uint64_t used, rejected, turned_away; /* each message is one of them */
         _Atomic uint64_t bad, null_rowtime, future, late, no_window, refused;
-        _Atomic uint64_t state_bytes;
+        _Atomic uint64_t state_bytes, state_entries;
         _Atomic int64_t watermark_ms;
     } stream;
     /* Engine thread: what sinks know of these rows beyond what the sinks that run have got since. */

@@ -419,7 +419,7 @@ check_retained(struct linker *linker, const struct rule_option *option)
 static bool
 check_rule_options(struct linker *linker, const struct rule_info *info)
 {
-    static const char *const names[] = {"on_error", "retained", "state.max"};
+    static const char *const names[] = {"on_error", "retained", "state.max", "state.max_entries"};
     enum { NAME_COUNT = sizeof names / sizeof *names };
     bool valid = true;
     for (size_t i = 0; i < info->option_count; i++) {

@@ -208,6 +208,7 @@ add_stream(cJSON *item, const struct ruleset_rule *rule)
     add_count(stream, "no_window", load(&counters->no_window));
     add_count(stream, "refused", load(&counters->refused));
     add_count(stream, "state_bytes", load(&counters->state_bytes));
+    add_count(stream, "state_entries", load(&counters->state_entries));
     if (watermark_ms != 0 && watermark_ms != INT64_MIN) {
         cJSON_AddNumberToObject(stream, "watermark_ms", (double)watermark_ms);
     }

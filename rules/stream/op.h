@@ -65,6 +65,7 @@ struct stream_run {
     struct stream_output output;
     uint64_t sequence;      /* of rows: the order of arrival */
     size_t state_bytes;     /* that operators hold, about; of children: in their parent */
+    size_t state_entries;   /* stream_take() without its stream_give(); in the same place */
     struct stream_run *parent; /* of a run for one key: keyed.c */
     struct stream_keyed *keyed;
 };

@@ -17,6 +17,7 @@ struct stream_program {
     enum stream_time_format format;    /* of the times that come out */
     const struct zone *zone;
     size_t state_max_bytes;
+    size_t state_max_entries;
     const struct bytes *scope; /* members of payloads: each key has a watermark of its own */
     size_t scope_count;        /* 0: one watermark a source, as in Flink */
     uint64_t fingerprint; /* of what the state depends on */

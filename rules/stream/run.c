@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { SAVE_VERSION = 2 };
+enum { SAVE_VERSION = 3, SAVE_VERSION_OLDEST = 2 };
 
 void
 stream_push(struct stream_op *op, struct stream_run *run, const struct stream_value *row)
@@ -138,12 +138,15 @@ bool
 stream_take(struct stream_run *run, size_t bytes)
 {
     struct stream_run *root = root_of(run);
-    if (root->state_bytes + bytes > root->program->state_max_bytes) {
+    bool is_full = root->state_entries >= root->program->state_max_entries;
+    if (is_full || root->state_bytes + bytes > root->program->state_max_bytes) {
         run->stats.refused++;
-        stream_reject(run, "the rule's state has reached its limit");
+        stream_reject(run, is_full ? "the rule holds as many entries as 'state.max_entries' allows"
+                                   : "the rule's state has reached its limit, 'state.max'");
         return false;
     }
     root->state_bytes += bytes;
+    root->state_entries++;
     return true;
 }
 
@@ -158,6 +161,7 @@ stream_give(struct stream_run *run, size_t bytes)
 {
     struct stream_run *root = root_of(run);
     root->state_bytes -= bytes < root->state_bytes ? bytes : root->state_bytes;
+    root->state_entries -= root->state_entries > 0; /* version 2 of a snapshot did not count them */
 }
 
 /* ---- life ---- */
@@ -360,6 +364,12 @@ stream_run_footprint(const struct stream_run *run)
     return run->state_bytes;
 }
 
+size_t
+stream_run_entries(const struct stream_run *run)
+{
+    return run->state_entries;
+}
+
 int64_t
 stream_run_watermark(const struct stream_run *run)
 {
@@ -369,8 +379,8 @@ stream_run_watermark(const struct stream_run *run)
 /* ---- snapshots ----
  *
  * u8 version | u64 fingerprint of the program | u64 sequence | u64 now | u64 bytes of
- * state | for each operator that has a state: its three watermarks, which inputs are silent, and
- * its own bytes, counted | the runs of keys.
+ * state | u64 entries of state (not in version 2) | for each operator that has a state: its
+ * three watermarks, which inputs are silent, and its own bytes, counted | the runs of keys.
  *
  * Operators without a state are as their inputs are, so that an edit may add or take some.
  */
@@ -390,6 +400,7 @@ stream_run_save(const struct stream_run *run, struct buf *out)
     wire_put_u64(out, run->sequence);
     wire_put_u64(out, (uint64_t)run->context.now_ms);
     wire_put_u64(out, run->state_bytes);
+    wire_put_u64(out, run->state_entries);
     for (size_t i = 0; i < run->op_count; i++) {
         const struct stream_op *op = run->ops[i];
         if (!has_state(op)) {
@@ -437,28 +448,33 @@ inherit(struct stream_run *run, struct stream_op *op)
 }
 
 static bool
-read_fit(struct wire_reader *reader, const struct stream_program *program)
+read_fit(struct wire_reader *reader, const struct stream_program *program, unsigned *version)
 {
-    return wire_get_u8(reader) == SAVE_VERSION && wire_get_u64(reader) == program->fingerprint;
+    *version = wire_get_u8(reader);
+    return *version >= SAVE_VERSION_OLDEST && *version <= SAVE_VERSION &&
+           wire_get_u64(reader) == program->fingerprint;
 }
 
 bool
 stream_state_fits(const struct stream_program *program, struct bytes saved)
 {
     struct wire_reader reader = wire_reader(saved);
-    return read_fit(&reader, program);
+    unsigned version;
+    return read_fit(&reader, program, &version);
 }
 
 bool
 stream_run_load(struct stream_run *run, struct bytes saved)
 {
     struct wire_reader reader = wire_reader(saved);
-    if (!read_fit(&reader, run->program)) {
+    unsigned version;
+    if (!read_fit(&reader, run->program, &version)) {
         return false;
     }
     run->sequence = wire_get_u64(&reader);
     run->context.now_ms = (int64_t)wire_get_u64(&reader);
     run->state_bytes = wire_get_u64(&reader);
+    run->state_entries = version == SAVE_VERSION_OLDEST ? 0 : wire_get_u64(&reader);
     for (size_t i = 0; i < run->op_count; i++) {
         if (!has_state(run->ops[i])) {
             inherit(run, run->ops[i]);

@@ -84,6 +84,23 @@ state_max_bytes(struct planner *planner, const struct statement *statement)
     return (size_t)bytes;
 }
 
+/* The option of CREATE RULE; else any number. */
+static size_t
+state_max_entries(struct planner *planner, const struct statement *statement)
+{
+    int64_t entries = INT64_MAX;
+    for (size_t i = 0; i < statement->options.count; i++) {
+        const struct option_item *item = &statement->options.items[i];
+        if (bytes_equal_string(item->name, "state.max_entries") &&
+            (!bytes_to_int64(item->value, &entries) || entries <= 0)) {
+            stream_fail(&planner->compiler, item->value_span, "'%.*s' is no number of entries",
+                        BYTES_ARG(item->value));
+            stream_hint(&planner->compiler, "a key, a key in a window, or a row that waits is one");
+        }
+    }
+    return (size_t)entries;
+}
+
 static void
 finish_program(struct planner *planner, const struct stream_op_plan *end,
                const struct relation_entry *target, const struct statement *statement)
@@ -122,6 +139,7 @@ finish_program(struct planner *planner, const struct stream_op_plan *end,
                               : plan_time_format(target->statement),
             .zone = planner->compiler.zone,
             .state_max_bytes = state_max_bytes(planner, statement),
+            .state_max_entries = state_max_entries(planner, statement),
             .start = statement->span.start,
             .fingerprint = planner->meaning,
     };

@@ -152,6 +152,9 @@ int64_t stream_run_next_tick(const struct stream_run *run);
 /* No more input: windows in event time fire, those in processing time do not (as in Flink). */
 void stream_run_finish(struct stream_run *run);
 
+/* Keys, keys in windows, and rows that wait: what 'state.max_entries' limits. */
+size_t stream_run_entries(const struct stream_run *run);
+
 void stream_run_stats(const struct stream_run *run, struct stream_stats *out);
 size_t stream_run_footprint(const struct stream_run *run); /* bytes of state, about */
 int64_t stream_run_watermark(const struct stream_run *run); /* of the first source */

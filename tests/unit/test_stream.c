@@ -156,6 +156,7 @@ run_events(struct bench *bench, bool cuts)
     }
     stream_run_finish(run);
     assert_int_equal(stream_run_footprint(run), 0); /* all windows are closed, nothing is kept */
+    assert_int_equal(stream_run_entries(run), 0);
     stream_run_stats(run, &stats);
     bench->late = stats.late;
     stream_run_free(run);
@@ -405,6 +406,65 @@ a_snapshot_of_another_program_is_refused(void **state)
     bench_free(b);
 }
 
+/* Keys in windows: the third of a window is refused, and there is room when it has closed. */
+static void
+entries_are_limited(void **state)
+{
+    struct bench *bench = calloc(1, sizeof *bench);
+    struct diag_list diags = {0};
+    struct buf sql = {0}, saved = {0};
+    const struct stream_output output = {.row = take_row, .context = bench};
+    struct stream_stats stats;
+    buf_append_string(&sql, TABLE);
+    buf_append_string(&sql,
+                      "CREATE RULE few WITH ('state.max_entries' = '2') AS INSERT INTO 'o'\n"
+                      "SELECT k, 0 AS a, 0 AS e, COUNT(*) AS n, SUM(v) AS s, MIN(v) AS m\n"
+                      "FROM s GROUP BY k, TUMBLE(ts, INTERVAL '10' SECOND);");
+    assert_true(stream_script_parse(&bench->script, BYTES("test"), buf_bytes(&sql), true, NULL,
+                                    &diags));
+    struct stream_run *run = stream_run_new(bench->script->programs[0], &output);
+    for (int64_t i = 0; i < 6; i++) { /* a b c a b c, then the next window */
+        const struct event event = {.key = (char)('a' + i % 3), .value = 1,
+                                    .time_ms = INT64_C(1709294400000) + i};
+        send(run, &event);
+    }
+    stream_run_stats(run, &stats);
+    assert_int_equal(stats.refused, 2);
+    assert_int_equal(stream_run_entries(run), 2);
+    stream_run_save(run, &saved);
+    stream_run_free(run);
+    run = stream_run_new(bench->script->programs[0], &output);
+    assert_true(stream_run_load(run, buf_bytes(&saved)));
+    assert_int_equal(stream_run_entries(run), 2);
+    const struct event late = {.key = 'c', .value = 1, .time_ms = INT64_C(1709294400000) + 30000};
+    send(run, &late); /* refused itself, but time has passed */
+    send(run, &late);
+    stream_run_stats(run, &stats);
+    assert_int_equal(stats.refused, 1);
+    assert_int_equal(stream_run_entries(run), 1);
+    assert_int_equal(bench->got.count, 2);
+    stream_run_free(run);
+
+    /* A snapshot of before entries were counted: they lie behind four numbers. */
+    struct buf before = {0};
+    buf_append(&before, bytes_slice(buf_bytes(&saved), 0, 33));
+    buf_append(&before, bytes_slice(buf_bytes(&saved), 41, saved.size));
+    before.data[0] = 2;
+    run = stream_run_new(bench->script->programs[0], &output);
+    assert_true(stream_run_load(run, buf_bytes(&before)));
+    bench->got.count = 0;
+    stream_run_finish(run);
+    assert_int_equal(bench->got.count, 2);
+    assert_int_equal(stream_run_entries(run), 0);
+    stream_run_free(run);
+    buf_fini(&before);
+    buf_fini(&saved);
+    buf_fini(&sql);
+    diag_list_fini(&diags);
+    stream_script_free(bench->script);
+    free(bench);
+}
+
 /* ---- lookup ---- */
 
 struct lookups {
@@ -609,6 +669,7 @@ main(void)
             cmocka_unit_test(cumulating_windows_hold_what_their_definition_says),
             cmocka_unit_test(sessions_hold_what_their_definition_says),
             cmocka_unit_test(a_snapshot_of_another_program_is_refused),
+            cmocka_unit_test(entries_are_limited),
             cmocka_unit_test(a_lookup_joins_a_row_with_what_the_table_holds),
             cmocka_unit_test(a_silent_source_closes_its_windows_by_the_clock),
             cmocka_unit_test(rows_from_the_future_are_refused),
