@@ -122,4 +122,4 @@ def test_export_says_what_it_cannot(gateway):
     assert done.returncode == 1
     assert "AWS has no action for the connector 'console'" in done.stderr
     assert gateway.run('export', check=False).returncode == 2
-    assert gateway.run('export', '--to', 'flink', check=False).returncode == 2
+    assert gateway.run('export', '--to', 'kafka', check=False).returncode == 2
