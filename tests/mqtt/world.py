@@ -179,10 +179,11 @@ class Harness:
 
 
 class Ingest(Harness):
-    """The ingest process; `records` is what it has put into the journal."""
+    """The ingest process; `records` is what it has put into the journal, `gaps` what is lost of it."""
 
     def __init__(self, folder, port, filters=('#',), options=None, **more):
         self.records = []
+        self.gaps = []  # (from, to), positions
         arguments = [word for each in filters for word in ('--filter', each)]
         super().__init__(folder, port, 'run', arguments, options, **more)
 
@@ -190,6 +191,8 @@ class Ingest(Harness):
         if words[0] == 'record':
             data = [bytes.fromhex(word) if word != '-' else b'' for word in words[3:6]]
             self.records.append(Record(int(words[1]), int(words[2]), *data, int(words[6])))
+        elif words[0] == 'gap':
+            self.gaps.append((int(words[1]), int(words[2])))
         else:
             self.lines.put(words)
 
