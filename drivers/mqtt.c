@@ -21,6 +21,8 @@
  * - A DISCONNECT from the broker does not lead to `connectionLost`, only to `disconnected`.
  * - An answer that belongs to an earlier connection carries an older `epoch` and is passed over.
  * - http_proxy and https_proxy in the environment would redirect MQTT; they are removed.
+ * - Paho traces each call and packet into a ring in memory unless told otherwise, which costs a
+ *   third of its time. Only who sets MQTT_C_CLIENT_TRACE, and so reads it, gets it.
  */
 #define _GNU_SOURCE
 #include "drivers/mqtt.h"
@@ -443,6 +445,9 @@ mqtt_open(struct mqtt_connection **out, const struct mqtt_options *options,
     }
     unsetenv("http_proxy");
     unsetenv("https_proxy");
+    if (getenv("MQTT_C_CLIENT_TRACE") == NULL) {
+        MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
+    }
     struct mqtt_connection *connection = mem_new(struct mqtt_connection);
     connection->options = *options;
     connection->events = *events;
