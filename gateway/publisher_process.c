@@ -2,8 +2,10 @@
  * The publisher process: batches from a sink to a broker, verdicts back.
  *
  *   main thread     socket to the sink, connection, the first messages of a batch, deadlines
- *   Paho's threads  an acknowledgement decides a record and sends the next one (58,900 against
- *                   22,800 messages/s when the main thread has to be woken for it)
+ *   Paho's threads  an acknowledgement decides a record; one that leaves the window half empty
+ *                   fills it again (58,900 against 22,800 messages/s when the main thread has to
+ *                   be woken for it). Each burst wakes Paho's send thread once, not each record:
+ *                   an eighth of the CPU.
  *
  * The window: at most min(publish_window, the broker's Receive Maximum) messages are under way.
  * Were one more handed to Paho, it would wait in Paho's own queue, which an acknowledgement does
@@ -187,7 +189,8 @@ on_published(void *context, uint64_t token, unsigned code)
         decide(publisher, token & 0xfffff, verdict_of(code),
                code < 128 ? "" : mqtt_describe_code(code));
     }
-    if (!publisher->is_starting) {
+    bool is_half_empty = publisher->in_flight <= publisher->window / 2;
+    if (is_half_empty && !publisher->is_starting) {
         send_more(publisher);
     }
     pthread_mutex_unlock(&publisher->lock);
