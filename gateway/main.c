@@ -7,6 +7,7 @@
 #include "listen.h"
 #include "worker/process.h"
 
+#include "base/heap.h"
 #include "drivers/publisher.h"
 
 #include <signal.h>
@@ -72,6 +73,9 @@ main(int argc, char **argv)
     if (strcmp(verb, "--version") == 0) {
         puts("headgate " HEADGATE_VERSION);
         return EXIT_CODE_DONE;
+    }
+    if (strcmp(verb, "worker") != 0) {
+        heap_end_when_exhausted();
     }
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         if (strcmp(verb, roles[i].name) == 0) {

@@ -1,26 +1,34 @@
 #include "mem.h"
 
 #include "check.h"
+#include "heap.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { LINE_BYTES = 64 };
 
+static void *
+given(void *memory, size_t size)
+{
+    if (memory == NULL) {
+        heap_exhausted(size);
+    }
+    return memory;
+}
+
 void *
 mem_alloc(size_t size)
 {
-    void *memory = malloc(size == 0 ? 1 : size);
-    check(memory != NULL && "out of memory");
-    return memory;
+    return given(malloc(size == 0 ? 1 : size), size);
 }
 
 void *
 mem_alloc_zeroed(size_t count, size_t size)
 {
-    void *memory = calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
-    check(memory != NULL && "out of memory");
-    return memory;
+    size_t total;
+    check(!__builtin_mul_overflow(count, size, &total));
+    return given(calloc(count == 0 ? 1 : count, size == 0 ? 1 : size), total);
 }
 
 void *
@@ -30,17 +38,13 @@ mem_alloc_lines(size_t count, size_t size)
     check(!__builtin_mul_overflow(count, size, &total) &&
           !__builtin_add_overflow(total == 0 ? 1 : total, LINE_BYTES - 1, &total));
     total &= ~(size_t)(LINE_BYTES - 1);
-    void *memory = aligned_alloc(LINE_BYTES, total);
-    check(memory != NULL && "out of memory");
-    return memset(memory, 0, total);
+    return memset(given(aligned_alloc(LINE_BYTES, total), total), 0, total);
 }
 
 void *
 mem_realloc(void *old, size_t size)
 {
-    void *memory = realloc(old, size == 0 ? 1 : size);
-    check(memory != NULL && "out of memory");
-    return memory;
+    return given(realloc(old, size == 0 ? 1 : size), size);
 }
 
 void *

@@ -11,6 +11,7 @@ Nothing here sleeps for a fixed time and hopes: everything waits until something
 limit whose message says what was awaited and what was there instead. Only processes that were
 started here are ever stopped, by their id. Standard library only.
 """
+import collections
 import json
 import os
 import pathlib
@@ -36,6 +37,13 @@ max_queued_messages 0
 max_inflight_messages 1000
 message_size_limit 1048576
 set_tcp_nodelay true
+"""
+
+
+# What mqtt_publish sends into a time series; Gateway.numbers() reads it.
+NUMBERS = """\
+CREATE TABLE numbers WITH ('connector' = 'timeseries');
+INSERT INTO numbers SELECT sensor_id, seq FROM 'bench/+/data';
 """
 
 
@@ -331,6 +339,16 @@ class Gateway(Process):
     def query(self, sql):
         """The rows as a list of dicts by column name."""
         return json.loads(self.run('query', '--json', sql).stdout)
+
+    def numbers(self, below):
+        """How often each number of rule NUMBERS below that is stored."""
+        found = collections.Counter()
+        for first in range(0, below, 20000):  # a result has at most 100,000 rows
+            rows = self.query(
+                "SELECT measure_value::bigint AS seq FROM numbers WHERE measure_name = 'seq' AND "
+                f'measure_value::bigint BETWEEN {first} AND {min(first + 19999, below - 1)}')
+            found.update(row['seq'] for row in rows)
+        return found
 
     def rule(self, name):
         """The counters of one rule; None when there is none of that name."""

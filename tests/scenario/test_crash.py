@@ -8,7 +8,6 @@ kill is recognised.
 
 The seed is printed; HEADGATE_SEED=... repeats the moments (not the machine's scheduling).
 """
-import collections
 import os
 import random
 import subprocess
@@ -16,27 +15,11 @@ import time
 
 import pytest
 
-from gateway import Broker, Gateway, tool, wait_until
+from gateway import NUMBERS, Broker, Gateway, tool, wait_until
 
 KILLS = int(os.environ.get('HEADGATE_KILLS') or 5)
 RATE = int(os.environ.get('HEADGATE_RATE') or 4000)
 MESSAGES = KILLS * RATE  # a kill each second, at a random moment of it
-
-RULE = """\
-CREATE TABLE numbers WITH ('connector' = 'timeseries');
-INSERT INTO numbers SELECT sensor_id, seq FROM 'bench/+/data';
-"""
-
-
-def stored_numbers(gateway):
-    """How often each number is in the time series."""
-    numbers = collections.Counter()
-    for first in range(0, MESSAGES, 20000):  # a result has at most 100,000 rows
-        rows = gateway.query(
-            "SELECT measure_value::bigint AS seq FROM numbers WHERE measure_name = 'seq' "
-            f'AND measure_value::bigint BETWEEN {first} AND {first + 19999}')
-        numbers.update(row['seq'] for row in rows)
-    return numbers
 
 
 def publish_in_background(broker, ledger):
@@ -52,7 +35,7 @@ def test_every_acknowledged_number_is_stored_once(tmp_path, tree, capsys):
     random.seed(seed)
     ledger = tmp_path / 'ledger'
     with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as gateway:
-        gateway.write_rule('numbers', RULE)
+        gateway.write_rule('numbers', NUMBERS)
         gateway.start()  # the session exists from here on; the broker queues what we miss
         wait_until(lambda: gateway.status()['ingest']['knows_redelivered'], 'two canaries')
         publisher = publish_in_background(broker, ledger)
@@ -68,12 +51,12 @@ def test_every_acknowledged_number_is_stored_once(tmp_path, tree, capsys):
         assert acknowledged == set(range(MESSAGES))
 
         def all_there():
-            stored = stored_numbers(gateway)
+            stored = gateway.numbers(MESSAGES)
             return acknowledged <= set(stored) and stored
         try:
             stored = wait_until(all_there, f'every number, seed {seed}', every_s=0.5)
         finally:
-            missing = sorted(acknowledged - set(stored_numbers(gateway)))
+            missing = sorted(acknowledged - set(gateway.numbers(MESSAGES)))
             assert not missing, f'seed {seed}: {len(missing)} lost: {missing[:20]}'
         assert set(stored) == acknowledged
         twice = sorted(number for number, rows in stored.items() if rows > 1)

@@ -4,7 +4,6 @@ Numbered messages go into a time series. Whatever the broker has acknowledged to
 there in the end, without a restart of the gateway. HEADGATE_SEED=... repeats the moments,
 HEADGATE_OUTAGE_S=... sets how long the broker comes and goes.
 """
-import collections
 import os
 import pathlib
 import random
@@ -13,22 +12,10 @@ import time
 
 import pytest
 
-from gateway import Broker, Gateway, descendants, tool, wait_until
+from gateway import NUMBERS, Broker, Gateway, descendants, tool, wait_until
 
 SECONDS = float(os.environ.get('HEADGATE_OUTAGE_S') or 15)
 RATE = 500
-
-RULE = """\
-CREATE TABLE numbers WITH ('connector' = 'timeseries');
-INSERT INTO numbers SELECT sensor_id, seq FROM 'bench/+/data';
-"""
-
-
-def stored(gateway):
-    """How often each number is in the time series."""
-    rows = gateway.query("SELECT measure_value::bigint AS seq FROM numbers "
-                         "WHERE measure_name = 'seq'")
-    return collections.Counter(row['seq'] for row in rows)
 
 
 def publish(broker, ledger, first, messages, rate=0):
@@ -39,7 +26,7 @@ def publish(broker, ledger, first, messages, rate=0):
 
 
 def start(gateway):
-    gateway.write_rule('numbers', RULE)
+    gateway.write_rule('numbers', NUMBERS)
     gateway.start()
     wait_until(lambda: gateway.status()['ingest']['filters'] > 1, 'the subscriptions')
 
@@ -64,12 +51,14 @@ def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
             broker.start()
             turn += 1
         assert len(acknowledged) > RATE
+        below = turn * 10000
         try:
-            wait_until(lambda: acknowledged <= set(stored(gateway)), 'every number', every_s=0.5)
+            wait_until(lambda: acknowledged <= set(gateway.numbers(below)), 'every number',
+                       every_s=0.5)
         finally:
-            missing = sorted(acknowledged - set(stored(gateway)))
+            missing = sorted(acknowledged - set(gateway.numbers(below)))
             assert not missing, f'seed {seed}: {len(missing)} lost: {missing[:20]}'
-        twice = sorted(number for number, rows in stored(gateway).items() if rows > 1)
+        twice = sorted(number for number, rows in gateway.numbers(below).items() if rows > 1)
         status = gateway.status()
         with capsys.disabled():
             print(f'\n# seed {seed}: {turn} restarts of the broker, {len(acknowledged)} numbers, '
@@ -99,8 +88,8 @@ def test_a_process_without_descriptors_waits_for_some(tmp_path, role):
         wait_until(lambda: 'Too many open files' in gateway.output(), 'a word in the log')
         subprocess.run(['prlimit', '--pid', str(pid), '--nofile=4096:4096'], check=True)
         assert publisher.wait(60) == 0
-        wait_until(lambda: len(stored(gateway)) == 6000, 'every number', every_s=0.5)
-        assert set(stored(gateway).values()) == {1}
+        wait_until(lambda: len(gateway.numbers(6000)) == 6000, 'every number', every_s=0.5)
+        assert set(gateway.numbers(6000).values()) == {1}
         assert gateway.process.pid in descendants(gateway.process.pid) and gateway.running()
 
 
@@ -132,6 +121,6 @@ def test_a_disk_that_fills_up_and_is_cleared(tmp_path, sync):
         held = gateway.status()['ingest']['accepted']
         assert held < 30000
         pathlib.Path(f'/proc/{gateway.process.pid}/root{disk}/filler').unlink()
-        wait_until(lambda: len(stored(gateway)) == 30000, 'every number', every_s=0.5)
-        assert set(stored(gateway).values()) == {1}
+        wait_until(lambda: len(gateway.numbers(30000)) == 30000, 'every number', every_s=0.5)
+        assert set(gateway.numbers(30000).values()) == {1}
         assert gateway.status()['ingest']['restarts'] == 0
