@@ -114,15 +114,18 @@ def descendants(pid):
     return found
 
 
-def pss_bytes(pid):
-    """Proportional set size of a process tree."""
+def pss_bytes(pid, kinds=('Pss',)):
+    """Proportional set size of a process tree, or of kinds of its memory: Pss_Anon, Pss_Shmem.
+
+    That of files depends on who else uses the same program and libraries at the time.
+    """
     total = 0
     for member in descendants(pid):
         try:
             lines = pathlib.Path(f'/proc/{member}/smaps_rollup').read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+        total += sum(int(line.split()[1]) for line in lines if line.split(':')[0] in kinds)
     return total * 1024
 
 
