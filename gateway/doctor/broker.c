@@ -430,19 +430,28 @@ look_at_config(struct broker *broker)
     diag_list_fini(&diags);
 }
 
+const char *
+doctor_broker_config(const struct doctor_case *subject, bool *is_on_this_machine)
+{
+    *is_on_this_machine = is_here(subject->broker_host);
+    return subject->broker_config == NULL && *is_on_this_machine ? USUAL_CONFIG
+                                                                  : subject->broker_config;
+}
+
 void
 doctor_broker(const struct doctor_case *subject, struct report *report)
 {
-    const char *path = subject->broker_config == NULL ? USUAL_CONFIG : subject->broker_config;
+    bool is_on_this_machine;
+    const char *path = doctor_broker_config(subject, &is_on_this_machine);
     struct broker broker = {.subject = subject, .report = report, .path = path};
     report_area(report, "broker");
-    if (subject->broker_config == NULL && !is_here(subject->broker_host)) {
+    if (path == NULL) {
         report_fact(report, "not looked at, because '%.*s' is another machine (there: headgate "
                     "doctor, or --broker-config FILE with a copy of its mosquitto.conf)",
                     BYTES_ARG(subject->broker_host));
         return;
     }
-    if (is_here(subject->broker_host)) {
+    if (is_on_this_machine) {
         mosquitto_release_find(&broker.release, subject->world);
     }
     look_at_config(&broker);

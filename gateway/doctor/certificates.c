@@ -1,9 +1,11 @@
 /*
  * The certificates and keys that the configuration and the rule files name, read with OpenSSL as
- * the drivers do: an expired or unreadable one is found here, and not in the night in which a
- * connection is made anew.
+ * the drivers do, and those of the broker's own listeners: an expired or unreadable one is found
+ * here, and not in the night in which a connection is made anew.
  */
 #include "doctor.h"
+
+#include "mosquitto.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -32,8 +34,9 @@ read_pem(const struct look *look, const char *what, const char *path, struct buf
                strerror(errno));
     report_why(look->report, "without it there is no connection: messages wait until a limit is "
                "reached");
-    report_fix(look->report, is_absent ? "mend the path, or put the file there" :
-               "run: sudo headgate doctor; the gateway's user must be able to read it too");
+    report_fix(look->report, is_absent ? "mend the path, or put the file there"
+               : look->credential->is_brokers ? "run: sudo headgate doctor"
+               : "run: sudo headgate doctor; the gateway's user must be able to read it too");
     return false;
 }
 
@@ -187,26 +190,83 @@ look_at_key(const struct look *look, const char *path, const X509 *certificate)
     buf_fini(&text);
 }
 
+/* Gives the number of files. */
+static size_t
+look_at_credential(const struct doctor_case *subject, struct report *report,
+                   const struct doctor_credential *credential)
+{
+    struct look look = {.subject = subject, .report = report, .credential = credential};
+    const char *key = credential->key;
+    X509_free(look_at_certificates(&look, "authority", credential->ca));
+    X509 *certificate = look_at_certificates(&look, "certificate", credential->certificate);
+    if (key == NULL) {
+        key = credential->certificate; /* the file may hold both */
+    }
+    if (key != NULL) {
+        look_at_key(&look, key, certificate);
+    }
+    X509_free(certificate);
+    return (size_t)(credential->ca != NULL) + (size_t)(credential->certificate != NULL) +
+           (size_t)(credential->key != NULL);
+}
+
+/* ---- the broker's ---- */
+
+/* NULL where the section does not name one. */
+static const char *
+path_of(const struct mosquitto_config *config, size_t listener, const char *name,
+        struct arena *arena)
+{
+    const struct mosquitto_line *line = mosquitto_find_of(config, listener, name);
+    return line == NULL || line->value.size == 0 ? NULL : arena_copy(arena, line->value).data;
+}
+
+static size_t
+look_at_listeners(const struct doctor_case *subject, struct report *report,
+                  const struct mosquitto_config *config)
+{
+    size_t files = 0;
+    struct arena arena = {0};
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct bytes owner = i == 0 ? BYTES("the broker")
+                                    : arena_printf(&arena, "the broker's listener %u",
+                                                   config->listeners[i].port);
+        files += look_at_credential(subject, report, &(struct doctor_credential){
+                .owner = owner.data,
+                .ca = path_of(config, i, "cafile", &arena),
+                .certificate = path_of(config, i, "certfile", &arena),
+                .key = path_of(config, i, "keyfile", &arena),
+                .is_brokers = true,
+        });
+    }
+    arena_fini(&arena);
+    return files;
+}
+
+/* A file that cannot be read is a finding of doctor_broker(). */
+static size_t
+look_at_broker(const struct doctor_case *subject, struct report *report)
+{
+    bool is_here;
+    size_t files = 0;
+    const char *path = doctor_broker_config(subject, &is_here);
+    struct mosquitto_config config = {0};
+    struct diag_list diags = {0};
+    if (is_here && mosquitto_config_read(&config, subject->world->root, path, &diags)) {
+        files = look_at_listeners(subject, report, &config);
+    }
+    diag_list_fini(&diags);
+    mosquitto_config_fini(&config);
+    return files;
+}
+
 void
 doctor_certificates(const struct doctor_case *subject, struct report *report)
 {
-    size_t files = 0;
     report_area(report, "certificates");
+    size_t files = look_at_broker(subject, report);
     for (size_t i = 0; i < subject->credential_count; i++) {
-        const struct doctor_credential *credential = &subject->credentials[i];
-        struct look look = {.subject = subject, .report = report, .credential = credential};
-        const char *key = credential->key;
-        X509_free(look_at_certificates(&look, "authority", credential->ca));
-        X509 *certificate = look_at_certificates(&look, "certificate", credential->certificate);
-        if (key == NULL) {
-            key = credential->certificate; /* the file may hold both */
-        }
-        if (key != NULL) {
-            look_at_key(&look, key, certificate);
-        }
-        X509_free(certificate);
-        files += (size_t)(credential->ca != NULL) + (size_t)(credential->certificate != NULL) +
-                 (size_t)(credential->key != NULL);
+        files += look_at_credential(subject, report, &subject->credentials[i]);
     }
     if (files == 0) {
         report_fact(report, "none is named");

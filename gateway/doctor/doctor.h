@@ -45,6 +45,7 @@ struct doctor_credential {
     const char *ca;          /* PEM files; NULL where none is named */
     const char *certificate;
     const char *key;
+    bool is_brokers; /* mosquitto reads them, not the gateway */
 };
 
 /* A table whose rule file holds a password itself. Texts are borrowed. */
@@ -96,6 +97,10 @@ bool doctor_is_clock_set(const struct doctor_world *world);
 
 /* Reads a file below the root, at most 64 MiB of it; false with errno set. */
 bool doctor_read(const struct doctor_world *world, const char *path, struct buf *out);
+
+/* The mosquitto.conf to look at: the one that is named, or the usual place; `*is_here`: it is that of
+ * the broker on this machine. NULL: the broker is another machine's, and none is named. */
+const char *doctor_broker_config(const struct doctor_case *subject, bool *is_here);
 
 /* stat() of a path below the root; false with errno set. */
 bool doctor_stat(const struct doctor_world *world, const char *path, struct stat *out);

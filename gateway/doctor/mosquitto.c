@@ -259,6 +259,18 @@ mosquitto_find(const struct mosquitto_config *config, const char *name)
     return NULL;
 }
 
+const struct mosquitto_line *
+mosquitto_find_of(const struct mosquitto_config *config, size_t listener, const char *name)
+{
+    for (size_t i = config->line_count; i > 0; i--) {
+        const struct mosquitto_line *line = &config->lines[i - 1];
+        if (line->listener == listener && bytes_equal_string(line->name, name)) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
 int64_t
 mosquitto_number(const struct mosquitto_config *config, const char *name, int64_t fallback)
 {

@@ -58,6 +58,10 @@ bool mosquitto_config_read(struct mosquitto_config *config, const char *root, co
 const struct mosquitto_line *mosquitto_find(const struct mosquitto_config *config,
                                             const char *name);
 
+/* The line that counts in one section, or NULL. */
+const struct mosquitto_line *mosquitto_find_of(const struct mosquitto_config *config,
+                                               size_t listener, const char *name);
+
 /* Its value; `fallback` when there is no such line. */
 int64_t mosquitto_number(const struct mosquitto_config *config, const char *name,
                          int64_t fallback);

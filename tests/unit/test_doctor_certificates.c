@@ -118,6 +118,31 @@ dates_are_judged(void **state)
 }
 
 static void
+the_brokers_own_are_looked_at(void **state)
+{
+    struct clinic clinic;
+    EVP_PKEY *key;
+    admit(&clinic, &key);
+    clinic.subject.credential_count = 0;
+    clinic_broker(&clinic, "listener 8883\ncafile /c/ca.pem\ncertfile /b/cert.pem\n"
+                           "keyfile /b/key.pem\nlistener 1883\n");
+    put_certificate(&clinic, "/b/cert.pem", key, -1, 100);
+    put_key(&clinic, "/b/key.pem", key, NULL);
+    clinic_look(&clinic, doctor_certificates);
+    assert_healthy(&clinic);
+    assert_found(&clinic, FINDING_OK, "3 files");
+    put_certificate(&clinic, "/b/cert.pem", key, -9, -2);
+    clinic_look(&clinic, doctor_certificates);
+    assert_found(&clinic, FINDING_ERROR,
+                 "the broker's listener 8883: the certificate '/b/cert.pem' has expired 1 day ago");
+    clinic.subject.broker_host = BYTES("10.0.0.9");
+    clinic_look(&clinic, doctor_certificates);
+    assert_healthy(&clinic);
+    assert_found(&clinic, FINDING_OK, "none is named");
+    discharge(&clinic, key);
+}
+
+static void
 an_authority_expires_too(void **state)
 {
     struct clinic clinic;
@@ -206,6 +231,7 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(none_is_named),
             cmocka_unit_test(dates_are_judged),
+            cmocka_unit_test(the_brokers_own_are_looked_at),
             cmocka_unit_test(an_authority_expires_too),
             cmocka_unit_test(nothing_is_judged_by_a_clock_that_is_not_set),
             cmocka_unit_test(files_must_be_there_and_be_what_they_should),
