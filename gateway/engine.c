@@ -490,6 +490,7 @@ engine_stats(struct engine *engine, struct engine_stats *out)
 {
     pthread_mutex_lock(&engine->lock);
     *out = engine->stats;
+    out->is_clock_believed = wall_is_believed(&engine->wall, engine->options.os);
     pthread_mutex_unlock(&engine->lock);
 }
 

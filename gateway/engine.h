@@ -62,6 +62,7 @@ struct engine_stats {
     int64_t checkpoint_at_us; /* monotonic: when the last one was committed; 0: none yet */
     bool is_checkpoint_due;  /* something has moved that is in none yet */
     uint64_t clock_steps;    /* how often the clock was set */
+    bool is_clock_believed;  /* base/wall.h: only then something is deleted for its age */
     int64_t swap_us; /* so long the last change of rules held up all of them */
     uint64_t fresh;          /* of the received messages, those behind engine_source.first */
     uint64_t position;       /* in the MQTT stream: everything before it has been through the rules */

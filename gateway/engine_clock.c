@@ -18,8 +18,8 @@
  *
  * Time is the wall clock, a little behind, so that a message that is being received is hardly ever
  * older than a tick; and it does not pass by messages that wait to be read. A clock that was never
- * set lets no time pass. One that is set back stands still for flows until it is there again. Engine
- * thread.
+ * set lets no time pass. When it is set back by less than a minute, flows stand still until it is
+ * there again; by more, and an entry sets their time back, too (stream_run_set_back()). Engine thread.
  */
 #include "engine_state.h"
 
@@ -33,12 +33,12 @@ enum {
     TICK_EVERY_MS = 100,
     BEHIND_MS = 50,
     REPLAY_WAIT_MS = 20, /* for a journal that is being opened */
-    STEP_MS = 2000,      /* by which the clock is off at once: it was set */
+    SET_BACK_MS = 60000, /* for less than that flows stand still when the clock is set back */
     SEGMENT_BYTES = 1024 * 1024,
     ENTRY_BYTES_MAX = 1024 * 1024,
 };
 
-enum entry_kind { ENTRY_TICK = 1, ENTRY_TURN = 2 };
+enum entry_kind { ENTRY_TICK = 1, ENTRY_TURN = 2, ENTRY_SET_BACK = 3 };
 
 struct entry {
     enum entry_kind kind;
@@ -60,7 +60,6 @@ struct clock {
     const struct input *turn; /* NULL: nobody has been told */
     char *turn_name;          /* of the replay's last entry; its input may not be there */
     int64_t looked_us;        /* monotonic */
-    int64_t offset_us;        /* of the wall clock to the monotonic one */
     struct log_gate trouble_gate;
 };
 
@@ -120,7 +119,8 @@ decode_entry(const struct record *record, struct clock *clock)
     entry->time_ms = wire_get_signed(&reader);
     entry->turn = wire_get_bytes(&reader);
     entry->positions = reader;
-    return is_known && !reader.failed;
+    return is_known && entry->kind >= ENTRY_TICK && entry->kind <= ENTRY_SET_BACK &&
+           !reader.failed;
 }
 
 /* Without its entry nothing may happen: false, until the disk takes it. */
@@ -236,11 +236,12 @@ find_input(const struct engine *engine, const char *stream)
 }
 
 static void
-run_tick(struct engine *engine, uint64_t position, uint64_t next, int64_t time_ms)
+run_tick(struct engine *engine, enum entry_kind kind, uint64_t position, uint64_t next,
+         int64_t time_ms)
 {
     const struct record record = {
             .position = position, .next = next, .time_us = time_ms * 1000};
-    engine_run_tick(engine, engine->clock->input, &record);
+    engine_run_tick(engine, engine->clock->input, &record, kind == ENTRY_SET_BACK);
     arena_reset(&engine->arena);
     engine->moved = true;
 }
@@ -264,7 +265,8 @@ step_replay(struct engine *engine)
         free(clock->turn_name);
         clock->turn_name = bytes_to_string(clock->entry.turn);
     } else {
-        run_tick(engine, clock->entry.position, clock->entry.next, clock->entry.time_ms);
+        run_tick(engine, clock->entry.kind, clock->entry.position, clock->entry.next,
+                 clock->entry.time_ms);
     }
     clock->input->position = clock->entry.next;
     read_entry(engine);
@@ -322,25 +324,37 @@ passed_us(const struct engine *engine)
             now_us = input->read_us;
         }
     }
-    return now_us < ENGINE_CLOCK_SET_US ? INT64_MIN : now_us;
+    return wall_is_set(now_us) ? now_us : INT64_MIN;
 }
 
 static void
 note_step(struct engine *engine)
 {
-    struct clock *clock = engine->clock;
-    const struct os *os = engine->options.os;
-    int64_t offset_us = os->wall_us(os) - os->mono_us(os);
-    int64_t step_ms = (offset_us - clock->offset_us) / 1000;
-    bool is_step = clock->offset_us != 0 && (step_ms > STEP_MS || step_ms < -STEP_MS);
-    clock->offset_us = offset_us;
-    if (is_step) {
-        log_notice("the clock was set %s by %lld s", step_ms > 0 ? "forward" : "back",
-                   (long long)(step_ms > 0 ? step_ms : -step_ms) / 1000);
-        pthread_mutex_lock(&engine->lock);
-        engine->stats.clock_steps++;
-        pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&engine->lock);
+    int64_t step_us = wall_look(&engine->wall, engine->options.os);
+    engine->stats.clock_steps += step_us != 0;
+    pthread_mutex_unlock(&engine->lock);
+    if (step_us != 0) {
+        log_notice("the clock was set %s by %lld s", step_us > 0 ? "forward" : "back",
+                   (long long)(step_us > 0 ? step_us : -step_us) / 1000000);
     }
+}
+
+/* Flows live in a future that the clock has left; and what it stamped there has been read. */
+static bool
+is_set_back(const struct engine *engine, int64_t now_us)
+{
+    int64_t limit_us = now_us + (int64_t)SET_BACK_MS * 1000;
+    if (now_us == INT64_MIN || engine_latest_flow_ms(engine) <= limit_us / 1000) {
+        return false;
+    }
+    for (size_t i = 0; i < engine->input_count; i++) {
+        const struct input *input = engine->inputs[i];
+        if (is_ordered(input) && input->read_us > limit_us && !is_read_up(engine, input)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool
@@ -349,18 +363,20 @@ let_time_pass(struct engine *engine)
     struct clock *clock = engine->clock;
     const struct os *os = engine->options.os;
     int64_t mono_us = os->mono_us(os);
-    if (engine->flow_count == 0 || mono_us - clock->looked_us < (int64_t)TICK_EVERY_MS * 1000) {
+    if (mono_us - clock->looked_us < (int64_t)TICK_EVERY_MS * 1000) {
         return false;
     }
     clock->looked_us = mono_us;
     note_step(engine);
     int64_t now_us = passed_us(engine);
+    enum entry_kind kind = is_set_back(engine, now_us) ? ENTRY_SET_BACK : ENTRY_TICK;
     struct record record;
-    if (now_us == INT64_MIN || engine_next_tick_ms(engine) > now_us / 1000 ||
-        !write_entry(engine, ENTRY_TICK, now_us / 1000, NULL, &record)) {
+    if (now_us == INT64_MIN ||
+        (kind == ENTRY_TICK && engine_next_tick_ms(engine) > now_us / 1000) ||
+        !write_entry(engine, kind, now_us / 1000, NULL, &record)) {
         return false;
     }
-    run_tick(engine, record.position, record.next, now_us / 1000);
+    run_tick(engine, kind, record.position, record.next, now_us / 1000);
     return true;
 }
 
@@ -378,6 +394,9 @@ engine_clock_timeout_ms(const struct engine *engine)
         return REPLAY_WAIT_MS;
     }
     int64_t next_ms = engine_next_tick_ms(engine);
+    if (is_set_back(engine, passed_us(engine))) {
+        return TICK_EVERY_MS;
+    }
     if (next_ms == INT64_MAX) {
         return -1;
     }

@@ -227,14 +227,18 @@ unneeded_before(const struct engine *engine, const struct input *shared)
     return before;
 }
 
-/* What all have read stays for as long as it is asked for. */
+/* What all have read stays for as long as it is asked for; nothing is old by a clock that is wrong. */
 static uint64_t
 unretained_before(const struct engine *engine, const char *dir,
                   const struct journal_retention *retention, uint64_t before)
 {
     struct diag_list diags = {0};
     uint64_t kept_from;
-    if (!journal_retained_from(engine->options.os, dir, retention, &kept_from, &diags)) {
+    struct journal_retention limits = *retention;
+    if (limits.age_us > 0 && !wall_is_believed(&engine->wall, engine->options.os)) {
+        limits.age_us = INT64_MAX;
+    }
+    if (!journal_retained_from(engine->options.os, dir, &limits, &kept_from, &diags)) {
         log_diags(&diags);
         kept_from = 0;
     }

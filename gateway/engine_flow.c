@@ -211,7 +211,8 @@ engine_flow_message(struct flow *flow, uint32_t source, struct run *cause,
             .time_ms = record->time_us / 1000,
             .position = record->position,
             .qos = record->flags & RECORD_QOS,
-            .is_clock_unset = record->time_us < ENGINE_CLOCK_SET_US,
+            .is_clock_unset = !wall_is_set(record->time_us) ||
+                              (record->flags & RECORD_TIME_UNSYNCED) != 0,
     };
     flow->cause = cause;
     flow->is_changed = flow->is_touched = true;
@@ -228,6 +229,17 @@ engine_next_tick_ms(const struct engine *engine)
         next_ms = at_ms < next_ms ? at_ms : next_ms;
     }
     return next_ms;
+}
+
+int64_t
+engine_latest_flow_ms(const struct engine *engine)
+{
+    int64_t latest_ms = INT64_MIN;
+    for (size_t i = 0; i < engine->flow_count; i++) {
+        int64_t now_ms = stream_run_now(engine->flows[i]->run);
+        latest_ms = now_ms > latest_ms ? now_ms : latest_ms;
+    }
+    return latest_ms;
 }
 
 /* ---- counting ---- */

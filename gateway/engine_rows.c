@@ -482,16 +482,19 @@ run_failure(struct engine *engine, struct input *input, const struct record *rec
 /* ---- stream SQL ---- */
 
 void
-engine_run_tick(struct engine *engine, struct input *input, const struct record *record)
+engine_run_tick(struct engine *engine, struct input *input, const struct record *record,
+                bool is_set_back)
 {
+    int64_t now_ms = record->time_us / 1000;
     struct run run;
     run_init(&run, engine, input, &input->origin, record);
     for (size_t i = 0; i < engine->flow_count; i++) {
         struct flow *flow = engine->flows[i];
-        if (stream_run_next_tick(flow->run) <= record->time_us / 1000) {
+        bool is_late = is_set_back && stream_run_now(flow->run) > now_ms;
+        if (is_late || stream_run_next_tick(flow->run) <= now_ms) {
             flow->cause = &run;
             flow->is_changed = flow->is_touched = true;
-            stream_run_tick(flow->run, record->time_us / 1000);
+            (is_late ? stream_run_set_back : stream_run_tick)(flow->run, now_ms);
             flow->cause = NULL;
         }
     }

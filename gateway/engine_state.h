@@ -9,6 +9,7 @@
 #include "host.h"
 
 #include "base/log.h"
+#include "base/wall.h"
 #include "failure.h"
 #include "ledger.h"
 #include "store/journal.h"
@@ -16,8 +17,6 @@
 #include <pthread.h>
 
 enum { ENGINE_LOG_EVERY_MS = 10000 };
-
-#define ENGINE_CLOCK_SET_US INT64_C(1704067200000000) /* 2024-01-01: before, nobody has set it */
 
 enum input_kind {
     INPUT_MESSAGES, /* received */
@@ -109,6 +108,7 @@ struct engine {
     size_t committed_flows; /* in the last checkpoint */
     size_t state_bytes;     /* of theirs */
     struct clock *clock;
+    struct wall wall; /* under `lock` where it is looked at, and for others */
     bool hurried; /* the sinks know of the commit that is near */
     struct log_gate full_gate;
 };
@@ -147,8 +147,10 @@ enum { INPUT_RETRY_MS = 1000 }; /* what could not be read is tried again */
 /* One record through the rules of the current generation, its rows into outboxes. */
 void engine_run_record(struct engine *engine, struct input *input, const struct record *record);
 
-/* Rows that a tick sets free; `record` names them: its position, its time. */
-void engine_run_tick(struct engine *engine, struct input *input, const struct record *record);
+/* Rows that a tick sets free, or that the clock was set back; `record` names them: its position, its
+ * time. */
+void engine_run_tick(struct engine *engine, struct input *input, const struct record *record,
+                     bool is_set_back);
 
 /* What comes out of a flow, while flow->cause is set. */
 void engine_push_flow_row(struct flow *flow, struct bytes json);
@@ -166,6 +168,9 @@ void engine_flow_message(struct flow *flow, uint32_t source, struct run *cause,
 
 /* When the clock would set something free; INT64_MAX: not without messages. */
 int64_t engine_next_tick_ms(const struct engine *engine);
+
+/* The latest time that any flow has seen; INT64_MIN: none has. */
+int64_t engine_latest_flow_ms(const struct engine *engine);
 
 /* Tells the counters of rules what their flows did. */
 void engine_count_flows(struct engine *engine);

@@ -22,7 +22,7 @@
 #include "base/frame.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/os.h"
+#include "base/wall.h"
 #include "base/wire.h"
 #include "broker_options.h"
 #include "keeper.h"
@@ -40,7 +40,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 enum {
@@ -99,6 +98,7 @@ struct ingester {
     struct log_gate save_gate;
 
     /* shared */
+    struct wall wall;
     _Atomic bool is_time_unsynced;
     _Atomic bool is_trusted; /* redelivery_is_ready() */
     _Atomic uint64_t arrived_qos1;
@@ -733,12 +733,10 @@ listen_to_core(struct ingester *ingester, struct buf *buffer)
 }
 
 static void
-read_clock_state(struct ingester *ingester)
+look_at_clock(struct ingester *ingester)
 {
-    struct timex clock = {0};
-    int state = adjtimex(&clock);
-    atomic_store(&ingester->is_time_unsynced,
-                 state == TIME_ERROR || (clock.status & STA_UNSYNC) != 0);
+    wall_look(&ingester->wall, &os_posix);
+    atomic_store(&ingester->is_time_unsynced, !wall_is_believed(&ingester->wall, &os_posix));
 }
 
 static int
@@ -759,7 +757,7 @@ run(struct ingester *ingester)
         run_canary(ingester);
         save_trust(ingester);
         if (now_us() >= tick_us) {
-            read_clock_state(ingester);
+            look_at_clock(ingester);
             tick_us = now_us() + (int64_t)TICK_MS * 1000;
         }
         struct pollfd fds[] = {
@@ -788,7 +786,7 @@ ingest_process_main(void)
     recall_deliveries(ingester, &diags);
     open_subscriptions(ingester, &diags);
     name_canary(ingester);
-    read_clock_state(ingester);
+    look_at_clock(ingester);
     open_connection(ingester, &diags);
     run(ingester);
 }

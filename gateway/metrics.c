@@ -160,6 +160,7 @@ write_engine(struct gateway *gateway, struct buf *out)
     metric_only(out, METRIC_GAPS, stats.gaps);
     metric_only(out, METRIC_NO_RULE, stats.rules_not_found);
     metric_only(out, METRIC_CLOCK_STEPS, stats.clock_steps);
+    metric_only(out, METRIC_CLOCK_BELIEVED, stats.is_clock_believed);
     metric_only(out, METRIC_CHECKPOINTS, stats.checkpoints);
     metric_only(out, METRIC_CHECKPOINT_FAILURES, stats.checkpoint_failures);
     metric_only_seconds(out, METRIC_CHECKPOINT_SECONDS, stats.checkpoint_us);

@@ -133,6 +133,7 @@ add_engine(cJSON *root, struct gateway *gateway)
     add_count(engine, "checkpoints", stats.checkpoints);
     add_count(engine, "checkpoint_failures", stats.checkpoint_failures);
     add_count(engine, "clock_steps", stats.clock_steps);
+    cJSON_AddBoolToObject(engine, "clock_believed", stats.is_clock_believed);
     add_count(engine, "checkpoint_us", (uint64_t)stats.checkpoint_us);
     add_count(engine, "swap_us", (uint64_t)stats.swap_us);
 }

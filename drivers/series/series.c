@@ -26,6 +26,7 @@
 #include "base/calendar.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wall.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -60,6 +61,8 @@ struct series_table {
     struct series_store *store; /* NULL: opened for reading only, or to be opened again */
     struct series_reader *reader;
     int64_t expire_next_us; /* monotonic */
+    struct wall wall;
+    int64_t now_us;         /* of the batch, by a clock that is believed; 0: it is not */
     struct progress_doubts *doubts;
 
     pthread_mutex_t lock; /* of the members below */
@@ -151,7 +154,8 @@ write_record(struct series_table *table, const struct sink_record *record, bool 
              struct arena *arena, struct outcome *outcome, struct diag_list *diags)
 {
     struct series_mapped mapped;
-    const struct series_input input = {record->payload, record->params, record->time_us};
+    const struct series_input input = {record->payload, record->params, record->time_us,
+                                       table->now_us};
     series_map_payload(table->map, &input, arena, &mapped);
     struct bytes reason = mapped.reason;
     for (size_t i = 0; i < mapped.count && !applied; i++) {
@@ -199,12 +203,11 @@ expire(struct series_table *table, struct diag_list *diags)
 {
     const struct os *os = table->env->os;
     int64_t mono_us = os->mono_us(os);
-    int64_t wall_us = os->wall_us(os);
-    if (mono_us < table->expire_next_us || !series_clock_is_plausible(wall_us)) {
+    if (mono_us < table->expire_next_us || table->now_us == 0) {
         return true;
     }
     bool more = false;
-    int64_t oldest_ns = (wall_us - life_ms(table->options) * 1000) * CALENDAR_NS_PER_US;
+    int64_t oldest_ns = (table->now_us - life_ms(table->options) * 1000) * CALENDAR_NS_PER_US;
     if (!series_store_expire(table->store, oldest_ns, EXPIRE_LIMIT, &more, diags)) {
         return false;
     }
@@ -216,6 +219,9 @@ static bool
 write_batch(struct series_table *table, struct batch *batch, struct write_counts *counts,
             struct diag_list *diags)
 {
+    const struct os *os = table->env->os;
+    wall_look(&table->wall, os);
+    table->now_us = wall_is_believed(&table->wall, os) ? os->wall_us(os) : 0;
     if (table->store == NULL && !open_store(table, diags)) {
         return false;
     }
@@ -364,7 +370,7 @@ series_scan(void *instance, const struct table_schema *schema, const struct scan
     const struct os *os = table->env->os;
     int64_t wall_us = os->wall_us(os);
     struct scan_request narrowed = *request;
-    if (series_clock_is_plausible(wall_us)) {
+    if (wall_is_set(wall_us)) {
         int64_t oldest_ns = (wall_us - life_ms(table->options) * 1000) * CALENDAR_NS_PER_US;
         if (narrowed.time_min_ns < oldest_ns) {
             narrowed.time_min_ns = oldest_ns;
@@ -419,8 +425,8 @@ static const struct option series_options[] = {
         {.name = "magnetic.retention", .type = OPTION_DURATION,
          .offset = MEMBER(magnetic_retention_ms), .fallback = "73000d", .min = 86400000,
          .max = INT64_C(73000) * 86400000,
-         .doc = "Rows whose time is older are refused, no longer shown, and deleted; not while the "
-                "clock is before 2024."},
+         .doc = "Rows whose time is older are refused, no longer shown, and deleted; refused and "
+                "deleted by a clock that is believed only."},
         {.name = "series_max", .type = OPTION_INT, .offset = MEMBER(series_max),
          .fallback = "100000", .min = 1, .max = 100000000,
          .doc = "Most series (combinations of dimensions and measure) of the table; a record that "

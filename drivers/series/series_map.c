@@ -12,6 +12,7 @@
 #include "base/calendar.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/wall.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -203,6 +204,7 @@ struct mapping {
     const struct json *json;
     struct arena *arena;
     int64_t arrival_us;
+    int64_t now_us; /* as in series_input */
     struct series_action action;
     struct series_dimension *dimensions;
     size_t dimension_count;
@@ -309,16 +311,19 @@ decimal_to_ns(struct bytes text, int scale, int64_t *out)
 static bool
 is_future(const struct mapping *mapping)
 {
-    return series_clock_is_plausible(mapping->arrival_us) &&
-           mapping->time_ns / CALENDAR_NS_PER_US > mapping->arrival_us + FUTURE_MAX_US;
+    int64_t latest_us = mapping->arrival_us > mapping->now_us ? mapping->arrival_us
+                                                              : mapping->now_us;
+    return mapping->now_us != 0 && wall_is_set(mapping->arrival_us) &&
+           mapping->time_ns / CALENDAR_NS_PER_US > latest_us + FUTURE_MAX_US;
 }
 
 static bool
 is_too_old(const struct mapping *mapping)
 {
-    return series_clock_is_plausible(mapping->arrival_us) &&
-           mapping->time_ns / CALENDAR_NS_PER_US <
-                   mapping->arrival_us - mapping->map->life_ms * 1000;
+    int64_t earliest_us = mapping->arrival_us < mapping->now_us ? mapping->arrival_us
+                                                                : mapping->now_us;
+    return mapping->now_us != 0 && wall_is_set(mapping->arrival_us) &&
+           mapping->time_ns / CALENDAR_NS_PER_US < earliest_us - mapping->map->life_ms * 1000;
 }
 
 static bool
@@ -619,7 +624,8 @@ series_map_payload(const struct series_map *map, const struct series_input *inpu
         return;
     }
     struct mapping mapping = {
-            .map = map, .json = &json, .arena = arena, .arrival_us = input->arrival_us};
+            .map = map, .json = &json, .arena = arena,
+            .arrival_us = input->arrival_us, .now_us = input->now_us};
     if (!series_action_read(input->params, arena, &mapping.action, &out->reason)) {
         return;
     }

@@ -62,6 +62,7 @@ struct series_input {
     struct bytes payload;
     struct bytes params; /* of the action; empty: none */
     int64_t arrival_us;
+    int64_t now_us; /* by a clock that is believed; 0: no row is refused for its time */
 };
 
 /* Everything is in `arena` or borrowed from the input. */
@@ -70,12 +71,5 @@ void series_map_payload(const struct series_map *map, const struct series_input 
 
 /* The i-th dimension that options or columns name, in their order; false behind the last. */
 bool series_map_dimension(const struct series_map *map, size_t i, struct bytes *name);
-
-/* Whether the clock can be right: 2024 or later. A Pi without a clock battery starts in 1970. */
-static inline bool
-series_clock_is_plausible(int64_t wall_us)
-{
-    return wall_us >= INT64_C(1704067200000000);
-}
 
 #endif

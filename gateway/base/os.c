@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,15 @@ posix_mono_us(const struct os *os)
 {
     (void)os;
     return clock_us(CLOCK_MONOTONIC);
+}
+
+static bool
+posix_is_synchronised(const struct os *os)
+{
+    (void)os;
+    struct timex state = {.modes = 0};
+    int result = adjtimex(&state);
+    return result >= 0 && result != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
 }
 
 static void
@@ -184,6 +194,7 @@ posix_lock(const struct os *os, int fd)
 const struct os os_posix = {
         .wall_us = posix_wall_us,
         .mono_us = posix_mono_us,
+        .is_synchronised = posix_is_synchronised,
         .random = posix_random,
         .open = posix_open,
         .close = posix_close,

@@ -17,6 +17,7 @@
 struct os {
     int64_t (*wall_us)(const struct os *os); /* microseconds since 1970, may step */
     int64_t (*mono_us)(const struct os *os); /* monotonic; for timers and durations */
+    bool (*is_synchronised)(const struct os *os); /* NTP keeps the wall clock, says the kernel */
     void (*random)(const struct os *os, void *out, size_t size);
 
     int (*open)(const struct os *os, const char *path, int flags, mode_t mode); /* fd */

@@ -73,9 +73,11 @@ look_at_time(const struct doctor_world *world, struct report *report)
                    "nothing keeps the clock right (no NTP)%s",
                    has_clock ? "" : ", and there is no hardware clock");
         report_why(report, has_clock ? "it drifts by seconds a week; rows of several gateways do "
-                   "not fit together, and a later correction makes time jump" :
+                   "not fit together, and a later correction makes time jump. For a day after each "
+                   "start nothing is deleted because of its age" :
                    "after a power cut it goes on from the time of the last shutdown: messages get "
-                   "wrong times until somebody sets it");
+                   "wrong times until somebody sets it. For a day after each start nothing is "
+                   "deleted because of its age");
         report_fix(report, "run: sudo timedatectl set-ntp true%s",
                    has_clock ? "" : "; without network, add a clock module (DS3231)");
     } else {

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 enum { FILE_MAX_BYTES = 64 * 1024 * 1024, HELP_MAX_BYTES = 4096 };
@@ -46,13 +45,10 @@ broker_help(const struct doctor_world *world, struct buf *out)
 void
 doctor_world_init(struct doctor_world *world)
 {
-    struct timex timex = {.modes = 0};
-    int state = adjtimex(&timex);
     *world = (struct doctor_world){
             .root = "",
             .wall_us = os_posix.wall_us(&os_posix),
-            .is_time_synchronised = state >= 0 && state != TIME_ERROR &&
-                                    (timex.status & STA_UNSYNC) == 0,
+            .is_time_synchronised = os_posix.is_synchronised(&os_posix),
             .uid = geteuid(),
             .space = space,
             .broker_help = broker_help,

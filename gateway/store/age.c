@@ -1,21 +1,25 @@
 /*
  * How old the records of a log are. A segment's header says when it began; its records are younger
- * than that, and those of the segments before are older.
+ * than that, and those of the segments before are older. Not so where the clock was wrong for a
+ * while: then what is young keeps all that lies behind it.
  */
 #define _GNU_SOURCE
 #include "journal.h"
 #include "segment.h"
 
+#include "base/wall.h"
+
 #include <errno.h>
 #include <fcntl.h>
 
-/* When the segment began; a header that cannot be read: at no time, so that it stays. */
+/* A header that cannot be read, or of a clock that nobody had set or that was ahead: INT64_MAX. */
 static int64_t
 began_us(const struct os *os, const char *dir, uint64_t base)
 {
     struct segment_header header;
-    return segment_header_load(os, dir, base, &header) == SEGMENT_GOOD ? header.created_us
-                                                                       : INT64_MAX;
+    bool is_known = segment_header_load(os, dir, base, &header) == SEGMENT_GOOD &&
+                    wall_is_set(header.created_us) && header.created_us <= os->wall_us(os);
+    return is_known ? header.created_us : INT64_MAX;
 }
 
 static uint64_t
@@ -29,23 +33,43 @@ size_of(const struct os *os, const char *dir, uint64_t base)
     return size < 0 ? 0 : (uint64_t)size;
 }
 
-/* The oldest segment of those from the newest on that are kept. */
+/* The first segment that holds something younger: the next one began since. */
+static size_t
+find_young(const struct os *os, const char *dir, const struct segment_list *list, int64_t age_us)
+{
+    int64_t oldest_us = os->wall_us(os) - age_us;
+    int64_t next_us = INT64_MAX;
+    size_t young = list->count - 1;
+    for (size_t i = list->count; i-- > 0;) {
+        int64_t this_us = began_us(os, dir, list->bases[i]);
+        /* When nobody knows: before the next one. */
+        this_us = this_us == INT64_MAX ? next_us : this_us;
+        young = this_us < oldest_us && next_us < oldest_us ? young : i;
+        next_us = this_us;
+    }
+    return young;
+}
+
+/* The first segment from which on the log takes no more than that; the newest always stays. */
+static size_t
+find_within(const struct os *os, const char *dir, const struct segment_list *list,
+            uint64_t bytes_max)
+{
+    size_t first = list->count - 1;
+    uint64_t bytes = size_of(os, dir, list->bases[first]);
+    while (first > 0 && (bytes += size_of(os, dir, list->bases[first - 1])) <= bytes_max) {
+        first--;
+    }
+    return first;
+}
+
 static size_t
 find_oldest_kept(const struct os *os, const char *dir, const struct segment_list *list,
                  const struct journal_retention *retention)
 {
-    int64_t oldest_us = os->wall_us(os) - retention->age_us;
-    size_t kept = list->count - 1;
-    uint64_t bytes = size_of(os, dir, list->bases[kept]);
-    while (kept > 0) {
-        bytes += size_of(os, dir, list->bases[kept - 1]);
-        bool is_old = retention->age_us > 0 && began_us(os, dir, list->bases[kept]) < oldest_us;
-        if (is_old || (retention->bytes > 0 && bytes > retention->bytes)) {
-            break;
-        }
-        kept--;
-    }
-    return kept;
+    size_t young = retention->age_us > 0 ? find_young(os, dir, list, retention->age_us) : 0;
+    size_t within = retention->bytes > 0 ? find_within(os, dir, list, retention->bytes) : 0;
+    return young > within ? young : within;
 }
 
 bool

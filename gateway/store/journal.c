@@ -34,6 +34,7 @@
 #include "journal_state.h"
 
 #include "base/mem.h"
+#include "base/wall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -494,7 +495,8 @@ append(struct journal *journal, struct record *record, struct diag_list *diags)
         return false;
     }
     struct record whole = *record;
-    if (whole.time_us <= journal->last_time_us) {
+    bool is_set_back = journal->last_time_us - whole.time_us > WALL_STEP_US;
+    if (whole.time_us <= journal->last_time_us && !is_set_back) {
         whole.time_us = journal->last_time_us + 1;
     }
     if (!journal_mend(journal, diags) || !make_room(journal, bytes, whole.time_us, diags)) {

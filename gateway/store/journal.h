@@ -26,13 +26,14 @@ enum record_flag {
     RECORD_QOS = 3,           /* two bits: the QoS it was received with */
     RECORD_RETAINED = 4,
     RECORD_DUP = 8,
-    RECORD_TIME_UNSYNCED = 16, /* the wall clock was not synchronised on arrival */
+    RECORD_TIME_UNSYNCED = 16, /* the wall clock was not to be believed on arrival */
 };
 
 struct record {
     uint64_t position; /* set by the journal */
     uint64_t next;     /* position behind this record; set by the journal */
-    int64_t time_us;   /* wall clock on arrival, microseconds since 1970, strictly increasing */
+    int64_t time_us;   /* wall clock on arrival, microseconds since 1970; strictly increasing, but
+                          where the clock was set back by more than WALL_STEP_US */
     unsigned flags;    /* enum record_flag */
     struct bytes topic;
     struct bytes props; /* the caller's encoding; empty for none */
@@ -91,7 +92,7 @@ void journal_close(struct journal *journal);
 
 /*
  * Appends one record with a single write; sets `position`, `next`, and raises `time_us` where
- * needed so that it is larger than that of the record before. On false nothing is in the log (a
+ * needed so that it is larger than that of the record before (see struct record). On false nothing is in the log (a
  * short write has been cut off again), and the next append may succeed (disk full is not final).
  * Space is taken a segment at a time, so a full disk shows only when a segment begins.
  */

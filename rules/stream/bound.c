@@ -107,6 +107,19 @@ tick(struct stream_op *op, struct stream_run *run)
     fire_until((struct bound_op *)op, run, run->context.now_ms - 1);
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    struct bound_op *bound = (struct bound_op *)op;
+    bool is_processing = ((const struct bound_plan *)op->plan)->is_processing;
+    if (is_processing) {
+        fire_until(bound, run, INT64_MAX - 1);
+    }
+    if (is_processing || op->watermark_ms == INT64_MIN) {
+        bound->fired_ms = INT64_MIN;
+    }
+}
+
 static int64_t
 next_tick(const struct stream_op *op)
 {
@@ -173,6 +186,7 @@ const struct stream_op_class stream_bound_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

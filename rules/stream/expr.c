@@ -90,6 +90,8 @@ stream_column_node(struct stream_compiler *compiler, const struct stream_schema 
     node->column = (uint32_t)column;
     node->attribute = schema->columns[column].attribute;
     node->bound = schema->columns[column].bound;
+    node->window_time = schema->columns[column].window_time;
+    node->is_window_local = schema->columns[column].is_window_local;
     node->nested = schema->columns[column].nested;
     return node;
 }

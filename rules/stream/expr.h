@@ -26,6 +26,8 @@ struct stream_column {
     struct bytes nested; /* STREAM_JSON: the type as declared, ROW<x INT>; empty: not known */
     enum stream_attribute attribute;
     enum stream_bound bound;
+    enum stream_attribute window_time; /* of a bound: what ends its window */
+    bool is_window_local;              /* and whether its grid is local time */
     bool is_hidden; /* not part of '*': ROWTIME of Kinesis Analytics */
 };
 
@@ -54,6 +56,8 @@ struct stream_node {
     struct stream_type type;
     enum stream_attribute attribute; /* a bare column that still is one */
     enum stream_bound bound;         /* the same */
+    enum stream_attribute window_time; /* the same */
+    bool is_window_local;            /* the same */
     struct bytes nested;             /* the same */
     bool is_constant;
     uint8_t op;                      /* enum expr_op, or the function's own */

@@ -493,6 +493,22 @@ tick(struct stream_op *op, struct stream_run *run)
     release_held((struct match_op *)op, run, run->context.now_ms);
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    struct match_op *match = (struct match_op *)op;
+    size_t cursor = 0;
+    struct bytes name;
+    void *value;
+    if (plan_of(match)->time != NULL && op->watermark_ms != INT64_MIN) {
+        return;
+    }
+    while (map_next(&match->keys, &cursor, &name, &value)) {
+        kept_rows_set_back(&((struct match_key *)value)->rows, run->context.now_ms);
+    }
+    match->due_ms = run->context.now_ms;
+}
+
 /* Matches are held rarely, and then looked at as often as there is time. */
 static int64_t
 next_tick(const struct stream_op *op)
@@ -603,6 +619,7 @@ const struct stream_op_class stream_match_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

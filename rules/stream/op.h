@@ -33,6 +33,10 @@ struct stream_op_class {
     void (*tick)(struct stream_op *op, struct stream_run *run);
     /* When tick() has something to do next; INT64_MAX: nothing waits. */
     int64_t (*next_tick)(const struct stream_op *op);
+    /* The clock was set back, to run->context.now_ms: what waits for a time of it comes out, and
+     * nothing that the clock showed before counts any more. A watermark that is INT64_MIN here
+     * begins anew, too. */
+    void (*set_back)(struct stream_op *op, struct stream_run *run);
     /* State to bytes and back; a fresh operator loads. */
     void (*save)(const struct stream_op *op, struct buf *out);
     bool (*load)(struct stream_op *op, struct wire_reader *reader);

@@ -343,6 +343,26 @@ tick(struct stream_op *op, struct stream_run *run)
     }
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    struct over_op *over = (struct over_op *)op;
+    const struct over_plan *plan = plan_of(over);
+    int64_t now_ms = run->context.now_ms;
+    bool is_anew = plan->time == NULL || op->watermark_ms == INT64_MIN;
+    size_t cursor = 0;
+    struct bytes name;
+    void *value;
+    while (map_next(&over->keys, &cursor, &name, &value)) {
+        struct over_key *key = value;
+        key->touched_ms = key->touched_ms > now_ms ? now_ms : key->touched_ms;
+        if (is_anew) {
+            kept_rows_set_back(&key->past, now_ms);
+        }
+    }
+    over->due_ms = plan->keep_ms > 0 && over->keys.count > 0 ? now_ms : INT64_MAX;
+}
+
 /* ---- life ---- */
 
 static void
@@ -431,6 +451,7 @@ const struct stream_op_class stream_over_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

@@ -467,6 +467,8 @@ set_columns(struct grouping *grouping)
                 .name = bytes_of_string(names[i]),
                 .type = stream_type_of(STREAM_TIMESTAMP),
                 .bound = (enum stream_bound)(BOUND_START + i),
+                .window_time = grouping->time->attribute,
+                .is_window_local = grouping->time->type.kind == STREAM_TIMESTAMP_LTZ,
         };
     }
     columns[keys + GROUP_TIME].type = grouping->time->type;
@@ -589,21 +591,21 @@ bound_op(struct grouping *grouping)
     return &plan->op;
 }
 
-/* Of rows that carry bounds: what window_time is, if it is there. */
+/* Of rows that carry bounds: window_time, whether it is there or not. */
 static const struct stream_node *
 time_of_bounds(struct grouping *grouping)
 {
     const struct stream_schema *schema = &grouping->from->schema;
     struct stream_node *time = arena_new(grouping->planner->compiler.arena, struct stream_node);
-    time->type = stream_type_of(STREAM_TIMESTAMP);
-    time->attribute = ATTRIBUTE_EVENT;
     for (size_t i = 0; i < schema->count; i++) {
-        if (schema->columns[i].bound == BOUND_TIME) {
+        const struct stream_column *column = &schema->columns[i];
+        if (column->bound == BOUND_TIME) {
             return stream_column_node(&grouping->planner->compiler, schema, i);
         }
-        if (schema->columns[i].attribute != ATTRIBUTE_NONE) {
-            time->type = schema->columns[i].type;
-            time->attribute = schema->columns[i].attribute;
+        if (column->bound == BOUND_END) {
+            time->type = stream_type_of(column->is_window_local ? STREAM_TIMESTAMP_LTZ
+                                                                : STREAM_TIMESTAMP);
+            time->attribute = column->window_time;
         }
     }
     return time;

@@ -308,11 +308,8 @@ rank_op(struct overs *overs, size_t end_column)
     plan->order_count = over->order_count;
     plan->descending = descending;
     plan->end_column = end_column;
-    for (size_t i = 0; i < schema->count; i++) {
-        plan->is_processing |= schema->columns[i].attribute == ATTRIBUTE_PROCESSING;
-        plan->is_local |= schema->columns[i].bound == BOUND_TIME &&
-                          schema->columns[i].type.kind == STREAM_TIMESTAMP_LTZ;
-    }
+    plan->is_processing = schema->columns[end_column].window_time == ATTRIBUTE_PROCESSING;
+    plan->is_local = schema->columns[end_column].is_window_local;
     if (!compile_list(overs, over->partition_by, plan->key_count, &plan->keys, &plan->key_types) ||
         !compile_list(overs, order, plan->order_count, &plan->order, &types)) {
         return NULL;

@@ -103,6 +103,8 @@ with_bounds(struct planner *planner, const struct stream_schema *schema,
                 .name = bytes_of_string(names[i]),
                 .type = stream_type_of(STREAM_TIMESTAMP),
                 .bound = (enum stream_bound)(BOUND_START + i),
+                .window_time = time->attribute,
+                .is_window_local = time->type.kind == STREAM_TIMESTAMP_LTZ,
         };
         if (i == GROUP_TIME) {
             column->type = time->type;
@@ -239,6 +241,8 @@ add_item(struct planner *planner, struct items *items, const struct stream_node 
             .type = node->type,
             .attribute = node->attribute,
             .bound = node->bound,
+            .window_time = node->window_time,
+            .is_window_local = node->is_window_local,
             .nested = node->nested,
     };
 }

@@ -155,6 +155,14 @@ tick(struct stream_op *op, struct stream_run *run)
     release_until((struct rank_op *)op, run, run->context.now_ms - 1);
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    if (plan_of(op)->is_processing) {
+        release_until((struct rank_op *)op, run, INT64_MAX - 1);
+    }
+}
+
 static int64_t
 next_tick(const struct stream_op *op)
 {
@@ -188,6 +196,7 @@ const struct stream_op_class stream_rank_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

@@ -71,6 +71,15 @@ kept_rows_shift(struct kept_rows *rows)
 }
 
 void
+kept_rows_set_back(struct kept_rows *rows, int64_t now_ms)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        struct kept_row *row = kept_rows_at(rows, i);
+        row->time_ms = row->time_ms > now_ms ? now_ms : row->time_ms;
+    }
+}
+
+void
 kept_rows_fini(struct kept_rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++) {

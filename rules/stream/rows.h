@@ -35,6 +35,8 @@ void kept_rows_push(struct kept_rows *rows, struct kept_row row);
 /* Behind all that are not later: in the order of times, among equals of arrival. */
 void kept_rows_insert(struct kept_rows *rows, struct kept_row row);
 struct kept_row kept_rows_shift(struct kept_rows *rows);
+/* Rows that seem to be later than `now_ms` count as of now: the clock was set back. */
+void kept_rows_set_back(struct kept_rows *rows, int64_t now_ms);
 void kept_rows_fini(struct kept_rows *rows);
 
 void kept_rows_save(const struct kept_rows *rows, struct buf *out);

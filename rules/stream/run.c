@@ -263,7 +263,7 @@ static void
 move_clock(struct stream_run *run, int64_t now_ms)
 {
     if (now_ms <= run->context.now_ms) {
-        return; /* a clock that was set back: time stands still until it is there again */
+        return; /* time stands still until the clock is there again, or stream_run_set_back() */
     }
     run->context.now_ms = now_ms;
     for (size_t i = 0; i < run->op_count; i++) {
@@ -288,10 +288,74 @@ stream_run_tick(struct stream_run *run, int64_t now_ms)
     arena_reset(&run->arena);
 }
 
+int64_t
+stream_run_now(const struct stream_run *run)
+{
+    return run->context.now_ms;
+}
+
+static void
+set_back_child(void *context, struct stream_run *child)
+{
+    stream_run_set_back(child, *(const int64_t *)context);
+}
+
+/* Whether the clock has brought the source's watermark to where no row may be yet. */
+static bool
+is_beyond_future(const struct stream_run *run, const struct stream_op *op)
+{
+    const struct stream_source_plan *plan = (const struct stream_source_plan *)op->plan;
+    if (op->plan->class != &stream_source_class || plan->max_future_ms <= 0 ||
+        op->watermark_ms <= run->context.now_ms + plan->max_future_ms) {
+        return false;
+    }
+    bool is_of_clock = plan->is_idle_advance;
+    for (size_t i = 0; i < plan->op.schema.count; i++) {
+        is_of_clock |= plan->columns[i].metadata == METADATA_TIME;
+    }
+    return is_of_clock;
+}
+
+/* All that waits in event time comes out, and the next rows decide what time it is. */
+static void
+begin_event_time(struct stream_run *run)
+{
+    stream_run_finish(run);
+    for (size_t i = 0; i < run->op_count; i++) {
+        struct stream_op *op = run->ops[i];
+        op->watermark_ms = op->port_watermarks_ms[0] = op->port_watermarks_ms[1] = INT64_MIN;
+    }
+}
+
+void
+stream_run_set_back(struct stream_run *run, int64_t now_ms)
+{
+    bool is_beyond = false;
+    stream_keyed_each(run, set_back_child, &now_ms);
+    if (now_ms >= run->context.now_ms) {
+        return;
+    }
+    run->context.now_ms = now_ms;
+    for (size_t i = 0; i < run->op_count; i++) {
+        is_beyond |= is_beyond_future(run, run->ops[i]);
+    }
+    if (is_beyond) {
+        begin_event_time(run);
+    }
+    for (size_t i = 0; i < run->op_count; i++) {
+        const struct stream_op_class *class = run->ops[i]->plan->class;
+        if (class->set_back != NULL) {
+            class->set_back(run->ops[i], run);
+        }
+    }
+    arena_reset(&run->arena);
+}
+
 void
 stream_run_message(struct stream_run *run, size_t source, const struct stream_message *message)
 {
     if (run->program->scope_count > 0 && run->parent == NULL) {
+        move_clock(run, message->time_ms);
         struct stream_run *child = stream_keyed_run(run, message->payload);
         run->stats.rows_in += child == NULL;
         run->stats.turned_away += child == NULL;

@@ -269,6 +269,14 @@ tick(struct stream_op *op, struct stream_run *run)
     fire_until((struct session_op *)op, run, run->context.now_ms - 1);
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    if (((const struct window_plan *)op->plan)->time == NULL) {
+        fire_until((struct session_op *)op, run, INT64_MAX - 1);
+    }
+}
+
 static int64_t
 next_tick(const struct stream_op *op)
 {
@@ -368,6 +376,7 @@ const struct stream_op_class stream_session_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

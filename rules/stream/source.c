@@ -182,6 +182,12 @@ tick(struct stream_op *op, struct stream_run *run)
 }
 
 static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    ((struct source_op *)op)->last_row_ms = run->context.now_ms;
+}
+
+static void
 row(struct stream_op *op, struct stream_run *run, unsigned port, const struct stream_value *values)
 {
     never("nothing is pushed to a source");
@@ -210,6 +216,7 @@ const struct stream_op_class stream_source_class = {
         .row = row,
         .next_tick = next_tick,
         .tick = tick,
+        .set_back = set_back,
         .save = save,
         .load = load,
 };

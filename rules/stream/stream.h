@@ -146,6 +146,17 @@ void stream_run_message(struct stream_run *run, size_t source,
 /* Time passes without a message; also when it stood still nothing breaks. */
 void stream_run_tick(struct stream_run *run, int64_t now_ms);
 
+/*
+ * The clock was set back, to a time before stream_run_now(): without this, processing time stands
+ * still until it is there again. Windows in processing time end with what they hold. Where a source
+ * takes its event time from this clock, and its watermark is further ahead than max_future allows,
+ * event time begins anew: windows in event time end, too. Times of devices stay what they are.
+ */
+void stream_run_set_back(struct stream_run *run, int64_t now_ms);
+
+/* Processing time: of the last message or tick; INT64_MIN before the first. */
+int64_t stream_run_now(const struct stream_run *run);
+
 /* When a tick would do something; INT64_MAX: never without messages. */
 int64_t stream_run_next_tick(const struct stream_run *run);
 

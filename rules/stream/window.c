@@ -283,6 +283,19 @@ tick(struct stream_op *op, struct stream_run *run)
     fire_until((struct window_op *)op, run, run->context.now_ms - 1);
 }
 
+static void
+set_back(struct stream_op *op, struct stream_run *run)
+{
+    struct window_op *window = (struct window_op *)op;
+    bool is_processing = ((const struct window_plan *)op->plan)->time == NULL;
+    if (is_processing) {
+        fire_until(window, run, INT64_MAX - 1);
+    }
+    if (is_processing || op->watermark_ms == INT64_MIN) {
+        window->fired_ms = INT64_MIN;
+    }
+}
+
 static int64_t
 next_tick(const struct stream_op *op)
 {
@@ -350,6 +363,7 @@ const struct stream_op_class stream_window_class = {
         .row = row,
         .watermark = watermark,
         .tick = tick,
+        .set_back = set_back,
         .next_tick = next_tick,
         .save = save,
         .load = load,

@@ -61,6 +61,8 @@ struct crash_disk {
     } fds[FD_COUNT];
     uint64_t random;
     int64_t now_us;
+    int64_t ahead_us; /* of the wall clock */
+    bool is_synchronised;
     unsigned boot;
     uint64_t made;
     uint64_t left; /* changing calls before all fail */
@@ -197,6 +199,18 @@ static int64_t
 disk_clock(const struct os *os)
 {
     return self(os)->now_us++;
+}
+
+static int64_t
+disk_wall_us(const struct os *os)
+{
+    return disk_clock(os) + self(os)->ahead_us;
+}
+
+static bool
+disk_is_synchronised(const struct os *os)
+{
+    return self(os)->is_synchronised;
 }
 
 static void
@@ -467,11 +481,13 @@ crash_disk_new(uint64_t seed)
 {
     struct crash_disk *disk = mem_new(struct crash_disk);
     disk->random = seed;
-    disk->now_us = 1700000000000000;
+    disk->now_us = 1740000000000000;
+    disk->is_synchronised = true;
     disk->left = UINT64_MAX;
     disk->os = (struct os){
-            .wall_us = disk_clock,
+            .wall_us = disk_wall_us,
             .mono_us = disk_clock,
+            .is_synchronised = disk_is_synchronised,
             .random = disk_random,
             .open = disk_open,
             .close = disk_close,
@@ -539,6 +555,13 @@ void
 crash_disk_advance(struct crash_disk *disk, int64_t us)
 {
     disk->now_us += us;
+}
+
+void
+crash_disk_set_clock(struct crash_disk *disk, int64_t ahead_us, bool is_synchronised)
+{
+    disk->ahead_us = ahead_us;
+    disk->is_synchronised = is_synchronised;
 }
 
 /* Each sector as written or as on the medium, by chance; the size likewise. */

@@ -40,6 +40,10 @@ void crash_disk_lie(struct crash_disk *disk, enum crash_lie lie);
 /* Lets time pass. */
 void crash_disk_advance(struct crash_disk *disk, int64_t us);
 
+/* Sets the wall clock, that much ahead of the monotonic one, and whether NTP keeps it. At first it is
+ * not ahead, and kept. */
+void crash_disk_set_clock(struct crash_disk *disk, int64_t ahead_us, bool is_synchronised);
+
 /* What a stop leaves; all descriptors are closed, locks are free, calls work again. */
 void crash_disk_cut(struct crash_disk *disk, enum crash_mode mode);
 

@@ -47,6 +47,13 @@ fault_mono_us(const struct os *os)
     return os_posix.mono_us(&os_posix);
 }
 
+static bool
+fault_is_synchronised(const struct os *os)
+{
+    const struct os *inner = self(os)->inner;
+    return inner->is_synchronised(inner);
+}
+
 static void
 fault_random(const struct os *os, void *out, size_t size)
 {
@@ -190,6 +197,7 @@ fault_os_init(struct fault_os *fault, const struct os *inner)
             .lock = PTHREAD_MUTEX_INITIALIZER,
             .os = {.wall_us = fault_wall_us,
                    .mono_us = fault_mono_us,
+                   .is_synchronised = fault_is_synchronised,
                    .random = fault_random,
                    .open = fault_open,
                    .close = fault_close,

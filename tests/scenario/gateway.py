@@ -13,16 +13,19 @@ started here are ever stopped, by their id. Standard library only.
 """
 import collections
 import json
+import mmap
 import os
 import pathlib
 import queue
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -395,6 +398,36 @@ class Gateway(Process):
         print(f'--- {self.log}\n{self.output()[-6000:]}', file=sys.stderr)
         wrong = [line for line in self.output().splitlines() if 'does not balance' in line]
         assert kind is not None or self.expects_alarm or not wrong, wrong[:5]
+
+
+class Preload:
+    """A library of tests/fault in a gateway's processes, and the page that tells it what to do.
+
+    The library finds the page by the environment variable that is named as it is.
+    """
+
+    def __init__(self, name, folder, layout):
+        library = pathlib.Path(binary()).parents[1] / f'tests/fault/lib{name}.so'
+        assert library.exists(), f'{library} is not built'
+        path = pathlib.Path(folder) / name
+        path.write_bytes(bytes(struct.calcsize(layout)))
+        with open(path, 'r+b') as file:
+            self.page = mmap.mmap(file.fileno(), struct.calcsize(layout))
+        self.layout = layout
+        self.environment = {'LD_PRELOAD': str(library), name.upper(): str(path)}
+
+    def write(self, *values):
+        self.page[:] = struct.pack(self.layout, *values)
+
+    def read(self):
+        return struct.unpack(self.layout, self.page[:])
+
+    def start(self, gateway, ready=True):
+        """Only the gateway's own processes get it, not what the test runs beside it."""
+        with unittest.mock.patch.dict(os.environ, self.environment):
+            gateway.start(ready=False)
+        if ready:
+            gateway.wait_ready()
 
 
 def hold(gateway, rule, count):

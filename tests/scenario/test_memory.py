@@ -7,15 +7,12 @@ process must end with the status of heap.h and say why; then everything goes on 
 HEADGATE_SEED=... repeats the moments, HEADGATE_REFUSALS says how many.
 """
 import collections
-import contextlib
-import mmap
 import os
-import pathlib
 import random
 import struct
 import subprocess
 
-from gateway import NUMBERS, Broker, Gateway, Subscription, binary, tool, wait_until
+from gateway import NUMBERS, Broker, Gateway, Preload, Subscription, tool, wait_until
 
 REFUSALS = int(os.environ.get('HEADGATE_REFUSALS') or 30)
 RATE = 1000
@@ -23,44 +20,19 @@ NO_MEMORY = 71  # HEAP_EXIT
 RULES = NUMBERS + "INSERT INTO 'out' SELECT seq FROM 'bench/+/data';\n"
 
 
-class Memory:
-    """What tests/fault/memory.c maps."""
+class Memory(Preload):
+    """What tests/fault/memory.c maps: whose, how many more, how many were refused."""
 
-    LAYOUT = '=16sqQ'
-
-    def __init__(self, path):
-        path.write_bytes(struct.pack(self.LAYOUT, b'', 0, 0))
-        with open(path, 'r+b') as file:
-            self.page = mmap.mmap(file.fileno(), struct.calcsize(self.LAYOUT))
-        library = pathlib.Path(binary()).parents[1] / 'tests/fault/libmemory.so'
-        assert library.exists(), f'{library} is not built'
-        self.environment = {'LD_PRELOAD': str(library), 'MEMORY': str(path)}
+    def __init__(self, folder):
+        super().__init__('memory', folder, '=16sqQ')
 
     def refuse(self, role, n):
         """The n-th allocation from now of the process `headgate ROLE`."""
-        self.page[:24] = struct.pack('=16sq', b'', 0)
+        self.page[:24] = bytes(24)
         self.page[:24] = struct.pack('=16sq', role.encode(), n)
 
     def refused(self):
-        return struct.unpack(self.LAYOUT, self.page[:])[2]
-
-
-@contextlib.contextmanager
-def preloaded(memory):
-    before = dict(os.environ)
-    os.environ.update(memory.environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def start(gateway, memory, ready=True):
-    with preloaded(memory):
-        gateway.start(ready=False)
-    if ready:
-        gateway.wait_ready()
+        return self.read()[2]
 
 
 def refuse_once(gateway, memory, role, n):
@@ -75,7 +47,7 @@ def refuse_once(gateway, memory, role, n):
     wait_until(lambda: 'out of memory' in gateway.output()[text:], f'{role} to say so')
     if role == 'run':
         assert gateway.process.wait(10) == NO_MEMORY
-        start(gateway, memory, ready=False)
+        memory.start(gateway, ready=False)
     return True
 
 
@@ -83,12 +55,12 @@ def test_what_is_refused_memory_ends_and_loses_nothing(tmp_path, capsys):
     seed = int(os.environ.get('HEADGATE_SEED') or random.randrange(2 ** 32))
     chance = random.Random(seed)
     messages = REFUSALS * RATE
-    memory = Memory(tmp_path / 'memory')
+    memory = Memory(tmp_path)
     refusals = collections.Counter()
     with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as gateway, \
             Subscription(broker, 'out') as out:
         gateway.write_rule('numbers', RULES)
-        start(gateway, memory)
+        memory.start(gateway)
         wait_until(lambda: gateway.status()['ingest']['knows_redelivered'], 'two canaries')
         publisher = subprocess.Popen(
             [tool('mqtt_publish'), f'port={broker.port}', f'messages={messages}', f'rate={RATE}',
@@ -112,17 +84,17 @@ def test_what_is_refused_memory_ends_and_loses_nothing(tmp_path, capsys):
 
 def test_a_start_that_is_refused_memory_says_so(tmp_path):
     """Each of the first allocations of a start, and every now and then one of the rest."""
-    memory = Memory(tmp_path / 'memory')
+    memory = Memory(tmp_path)
     with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as gateway:
         gateway.write_rule('numbers', RULES)
-        start(gateway, memory)
+        memory.start(gateway)
         broker.publish('bench/1/data', '{"sensor_id": "a", "seq": 0}')
         wait_until(lambda: gateway.numbers(1) == {0: 1}, 'a row')
         assert gateway.stop() == 0
         for n in [*range(1, 10), *range(10, 4000, 133)]:
             before, text = memory.refused(), len(gateway.output())
             memory.refuse('run', n)
-            start(gateway, memory, ready=False)
+            memory.start(gateway, ready=False)
             wait_until(lambda: not gateway.running() or gateway.status()['ingest']['connected'],
                        'the end, or a start without so many allocations')
             if gateway.running():
@@ -132,5 +104,5 @@ def test_a_start_that_is_refused_memory_says_so(tmp_path):
                 assert gateway.process.returncode == NO_MEMORY
                 assert 'out of memory' in gateway.output()[text:]
         memory.refuse('', 0)
-        start(gateway, memory)
+        memory.start(gateway)
         assert gateway.numbers(1) == {0: 1}

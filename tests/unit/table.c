@@ -11,12 +11,22 @@
 /* 2024-07-11 13:00 UTC */
 #define TABLE_NOW_US INT64_C(1720702800000000)
 
+static const struct table *
+table_of(const struct os *os)
+{
+    return (const struct table *)((const char *)os - offsetof(struct table, os));
+}
+
 static int64_t
 fixed_wall_us(const struct os *os)
 {
-    const struct table *table =
-            (const struct table *)((const char *)os - offsetof(struct table, os));
-    return table->wall_us;
+    return table_of(os)->wall_us;
+}
+
+static bool
+is_synchronised(const struct os *os)
+{
+    return table_of(os)->is_synchronised;
 }
 
 void
@@ -25,9 +35,11 @@ table_init(struct table *table, const char *connector, const char *const *option
     *table = (struct table){.driver = driver_find(bytes_of_string(connector)),
                             .os = os_posix,
                             .wall_us = TABLE_NOW_US,
+                            .is_synchronised = true,
                             .position = 1};
     assert_non_null(table->driver);
     table->os.wall_us = fixed_wall_us;
+    table->os.is_synchronised = is_synchronised;
     snprintf(table->dir, sizeof table->dir, "/tmp/headgate-table-XXXXXX");
     assert_non_null(mkdtemp(table->dir));
     table->env = (struct driver_env){.os = &table->os, .name = "t", .data_dir = table->dir};

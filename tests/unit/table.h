@@ -13,6 +13,7 @@ struct table {
     const struct driver *driver;
     struct os os; /* of the system, but for the wall clock */
     int64_t wall_us;
+    bool is_synchronised;
     struct driver_env env;
     struct driver_declaration declaration;
     void *options;

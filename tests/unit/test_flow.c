@@ -386,6 +386,38 @@ rows_of_the_clock_come_once(void **state)
                 "{\"id\":\"b\",\"n\":3,\"s\":\"2026-03-01 00:00:10\"}\n");
 }
 
+/* Rows of a clock that was ten years ahead come when it is set back, and no others in a replay. */
+static void
+a_clock_that_was_ahead_holds_nothing_up(void **state)
+{
+    struct bench *bench = *state;
+    static const int64_t years_10_ms = INT64_C(315360000) * 1000;
+    static const char expected[] = "{\"id\":\"a\",\"n\":1,\"s\":\"2026-03-01 00:00:00\"}\n"
+                                   "{\"id\":\"b\",\"n\":1,\"s\":\"2036-02-27 00:00:00\"}\n"
+                                   "{\"id\":\"c\",\"n\":1,\"s\":\"2026-03-01 00:00:10\"}\n";
+    run_rules(bench, READINGS CLOCK_WINDOWS);
+    const struct rule_counters *counters = rule_of(bench, "times")->counters;
+    read_at(bench, "a", 1, 1);
+    await_counter(&counters->messages, 1);
+    pass_ms(bench, years_10_ms);
+    read_at(bench, "b", 1, 2);
+    await_counter(&counters->messages, 2);
+    pass_ms(bench, 15000 - years_10_ms);
+    free(await_rows(bench, "ticks", 2));
+    read_at(bench, "c", 1, 3);
+    await_counter(&counters->messages, 3);
+    pass_ms(bench, 10000);
+    assert_rows(bench, "ticks", 3, expected);
+    for (int i = 0; i < 2; i++) { /* all of it again, then from a checkpoint */
+        close_engine(bench, i == 1);
+        open_engine(bench);
+        run_rules(bench, READINGS CLOCK_WINDOWS);
+        read_at(bench, "d", 1, 4);
+        await_counter(&rule_of(bench, "times")->counters->messages, i == 0 ? 4 : 1);
+        assert_rows(bench, "ticks", 3, expected);
+    }
+}
+
 /* ---- any cut ---- */
 
 struct random {
@@ -592,6 +624,8 @@ main(void)
     const struct CMUnitTest tests[] = {
             cmocka_unit_test_setup_teardown(a_window_survives_a_crash, set_up, tear_down),
             cmocka_unit_test_setup_teardown(rows_of_the_clock_come_once, set_up, tear_down),
+            cmocka_unit_test_setup_teardown(a_clock_that_was_ahead_holds_nothing_up, set_up,
+                                            tear_down),
             cmocka_unit_test(any_cut_gives_the_same_rows),
             cmocka_unit_test_setup_teardown(a_replay_is_the_run_that_was, set_up, tear_down),
             cmocka_unit_test_setup_teardown(an_edit_that_means_the_same_keeps_the_window, set_up,

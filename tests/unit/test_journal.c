@@ -32,12 +32,15 @@ every_field_comes_back(void **state)
                           .topic = BYTES("a/b"),
                           .props = BYTES("p\0q"),
                           .payload = BYTES("\0\xff payload")};
-    struct record empty = {.time_us = 5}; /* the clock went back: raised */
+    struct record empty = {.time_us = full.time_us - 1000000}; /* a little back: raised */
+    struct record other = {.time_us = full.time_us - 3000000}; /* the clock was set back */
     assert_true(journal_append(journal, &full, &diags));
     assert_true(journal_append(journal, &empty, &diags));
     assert_int_equal(full.next, empty.position);
-    assert_int_equal(empty.next, journal_tail(journal));
     assert_true(empty.time_us == 1700000000123457);
+    assert_true(journal_append(journal, &other, &diags));
+    assert_true(other.time_us == 1699999997123456);
+    assert_int_equal(other.next, journal_tail(journal));
     journal_close(journal);
 
     struct journal_reader *reader = NULL;
@@ -53,6 +56,8 @@ every_field_comes_back(void **state)
     assert_int_equal(journal_reader_next(reader, UINT64_MAX, &record, &diags), JOURNAL_RECORD);
     assert_true(record.time_us == empty.time_us);
     assert_int_equal(record.topic.size + record.props.size + record.payload.size, 0);
+    assert_int_equal(journal_reader_next(reader, UINT64_MAX, &record, &diags), JOURNAL_RECORD);
+    assert_true(record.time_us == other.time_us);
     assert_int_equal(journal_reader_next(reader, UINT64_MAX, &record, &diags), JOURNAL_END);
     journal_reader_close(reader);
     diag_list_fini(&diags);

@@ -73,6 +73,34 @@ records_younger_than_that_stay(void **state)
     crash_disk_free(disk);
 }
 
+/* What was written while the clock was wrong takes nothing along that is young. */
+static void
+a_clock_that_was_wrong_makes_nothing_old(void **state)
+{
+    static const int64_t ahead_days[] = {-3650, -30, 3650};
+    for (size_t i = 0; i < sizeof ahead_days / sizeof *ahead_days; i++) {
+        struct crash_disk *disk = crash_disk_new(64);
+        const struct os *os = crash_disk_os(disk);
+        struct journal_options options = options_for(os);
+        struct journal *journal = must_open(&options);
+        struct diag_list diags = {0};
+        struct journal_extent all;
+        fill(journal, disk);
+        crash_disk_set_clock(disk, ahead_days[i] * 86400 * SECOND_US, true);
+        fill(journal, disk);
+        crash_disk_set_clock(disk, 0, true);
+        fill(journal, disk);
+        assert_true(journal_extent(os, dir, &all, &diags));
+        assert_int_equal(retained(os, INT64_C(3600) * SECOND_US, 0), all.first);
+        crash_disk_advance(disk, INT64_C(7200) * SECOND_US);
+        fill(journal, disk); /* it all goes with what comes behind it */
+        assert_true(retained(os, INT64_C(3600) * SECOND_US, 0) > all.first + all.bytes - 2 * SEGMENT_BYTES);
+        diag_list_fini(&diags);
+        journal_close(journal);
+        crash_disk_free(disk);
+    }
+}
+
 static void
 no_more_stays_than_bytes_allow(void **state)
 {
@@ -131,6 +159,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(records_younger_than_that_stay),
+            cmocka_unit_test(a_clock_that_was_wrong_makes_nothing_old),
             cmocka_unit_test(no_more_stays_than_bytes_allow),
             cmocka_unit_test(a_time_is_found_to_the_record),
     };

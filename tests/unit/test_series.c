@@ -416,11 +416,19 @@ what_is_older_than_the_retention_goes(void **state)
     assert_done(&table, "{\"v\":2}");
     table.wall_us = INT64_C(1720702800000000);
     assert_rows(&table, "measure_name=v time=" T0 " measure_value::bigint=1\n");
+    int64_t then_us = table.wall_us;
+    table.wall_us += INT64_C(3650) * 86400 * 1000000; /* nor does one that nobody keeps right */
+    table.is_synchronised = false;
+    reopen(&table);
+    assert_done(&table, "{\"time\":1720099200000,\"v\":4}"); /* it refuses nothing, either */
+    table.is_synchronised = true;
+    table.wall_us = then_us;
+    assert_rows(&table, "measure_name=v time=" T0 " measure_value::bigint=1\n");
     table.wall_us += INT64_C(24) * 3600 * 1000000;
     reopen(&table);
     assert_done(&table, "{\"v\":3}");
     table.wall_us = 86400;
-    assert_rows(&table, "measure_name=v time=2024-07-12T13:00:00.000004000 "
+    assert_rows(&table, "measure_name=v time=2024-07-12T13:00:00.000005000 "
                         "measure_value::bigint=3\n");
     table_fini(&table);
 }

@@ -8,6 +8,7 @@
 
 #include "rules/stream/stream.h"
 #include "base/buf.h"
+#include "base/zone_cache.h"
 
 #include <stdio.h>
 
@@ -638,6 +639,159 @@ with_a_watermark_for_each_key_a_fast_clock_harms_nobody(void **state)
     buf_fini(&lookups.rows);
 }
 
+struct step {
+    int64_t at_s; /* by the clock, since 2024-03-01T12:00 */
+    enum { ROW, TICK, SET_BACK } kind;
+    const char *payload;
+};
+
+static const struct zone *
+find_zone(void *context, struct bytes name)
+{
+    return zone_cache_find(context, name);
+}
+
+static void
+run_steps(const char *sql, const struct step *steps, size_t count, const char *expected)
+{
+    struct stream_script *script;
+    struct diag_list diags = {0};
+    struct lookups lookups = {0};
+    struct zone_cache zones;
+    const struct stream_host host = {.zone = find_zone, .context = &zones};
+    zone_cache_init(&zones, &os_posix, ZONE_FOLDER);
+    if (!stream_script_parse(&script, BYTES("test"), bytes_of_string(sql), true, &host, &diags)) {
+        fail_msg("%.*s", BYTES_ARG(diag_first_error(&diags)));
+    }
+    const struct stream_output output = {.row = keep_row, .context = &lookups};
+    struct stream_run *run = stream_run_new(script->programs[0], &output);
+    for (size_t i = 0; i < count; i++) {
+        int64_t now_ms = INT64_C(1709294400000) + steps[i].at_s * 1000;
+        if (steps[i].kind == ROW) {
+            const struct stream_message message = {
+                    .payload = bytes_of_string(steps[i].payload), .time_ms = now_ms,
+                    .is_clock_unset = true};
+            stream_run_message(run, 0, &message);
+        } else {
+            (steps[i].kind == TICK ? stream_run_tick : stream_run_set_back)(run, now_ms);
+        }
+        assert_true(stream_run_now(run) >= now_ms);
+    }
+    if (!bytes_equal_string(buf_bytes(&lookups.rows), expected)) {
+        fail_msg("%s\ngave:\n%.*sand not:\n%s", sql, BYTES_ARG(buf_bytes(&lookups.rows)), expected);
+    }
+    buf_fini(&lookups.rows);
+    stream_run_free(run);
+    stream_script_free(script);
+    zone_cache_fini(&zones);
+    diag_list_fini(&diags);
+}
+
+#define YEARS_10 INT64_C(315360000)
+#define CLOCK_TABLE "CREATE TABLE s (id STRING, v INT, t AS PROCTIME()) WITH ('connector'='mqtt'); "
+#define CLOCK_COUNTS                                                                       \
+    "SELECT id, window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE s, "        \
+    "DESCRIPTOR(t), INTERVAL '10' SECOND)) GROUP BY id, window_start, window_end"
+
+/* Two rows, one while the clock is ten years ahead, two more: windows of 2, 1 and 2, not a window
+ * that waits for ten years. */
+static void
+a_clock_that_is_set_back_holds_nothing_up(void **state)
+{
+    static const struct step steps[] = {
+            {1, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {2, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {YEARS_10, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {20, SET_BACK, NULL},
+            {21, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {22, ROW, "{\"id\":\"a\",\"v\":2}"},
+            {40, TICK, NULL},
+    };
+    static const char windows[] = "{\"id\":\"a\",\"n\":2}\n{\"id\":\"a\",\"n\":1}\n"
+                                  "{\"id\":\"a\",\"n\":2}\n";
+    static const char *const queries[] = {
+            CLOCK_TABLE "SELECT id, COUNT(*) AS n FROM s GROUP BY TUMBLE(t, INTERVAL '10' "
+                            "SECOND), id;",
+            CLOCK_TABLE "SELECT id, COUNT(*) AS n FROM s GROUP BY SESSION(t, INTERVAL '5' "
+                            "SECOND), id;",
+            CLOCK_TABLE "SELECT id, SUM(n) AS n FROM (" CLOCK_COUNTS ") GROUP BY id, "
+                            "window_start, window_end;",
+            CLOCK_TABLE "SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "
+                            "window_start, window_end ORDER BY n DESC) AS r FROM (" CLOCK_COUNTS
+                            ")) WHERE r <= 1;",
+    };
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        run_steps(queries[i], steps, sizeof steps / sizeof *steps, windows);
+    }
+    run_steps(CLOCK_TABLE "SELECT id, COUNT(*) OVER (PARTITION BY id ORDER BY t RANGE BETWEEN "
+                              "INTERVAL '10' SECOND PRECEDING AND CURRENT ROW) AS n FROM s;",
+              steps, sizeof steps / sizeof *steps,
+              "{\"id\":\"a\",\"n\":1}\n{\"id\":\"a\",\"n\":2}\n{\"id\":\"a\",\"n\":1}\n"
+              "{\"id\":\"a\",\"n\":2}\n{\"id\":\"a\",\"n\":3}\n");
+}
+
+static void
+a_pattern_of_the_wrong_future_expires(void **state)
+{
+    static const struct step steps[] = {
+            {YEARS_10, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {20, SET_BACK, NULL},
+            {35, ROW, "{\"id\":\"a\",\"v\":2}"},
+            {36, ROW, "{\"id\":\"a\",\"v\":1}"},
+            {38, ROW, "{\"id\":\"a\",\"v\":4}"},
+    };
+    run_steps(CLOCK_TABLE "SELECT * FROM s MATCH_RECOGNIZE (PARTITION BY id ORDER BY t MEASURES "
+                              "B.v AS v ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN "
+                              "(A B) WITHIN INTERVAL '10' SECOND DEFINE A AS A.v = 1, B AS B.v > 1);",
+              steps, sizeof steps / sizeof *steps, "{\"id\":\"a\",\"v\":4}\n");
+}
+
+/* Event time that is the time of arrival begins anew; that of devices goes on. */
+static void
+event_time_of_the_clock_is_set_back_with_it(void **state)
+{
+    static const struct step arrivals[] = {
+            {1, ROW, "{\"id\":\"a\"}"},   {2, ROW, "{\"id\":\"a\"}"},
+            {YEARS_10, ROW, "{\"id\":\"a\"}"}, {20, SET_BACK, NULL},
+            {21, ROW, "{\"id\":\"a\"}"},  {22, ROW, "{\"id\":\"a\"}"},
+            {41, ROW, "{\"id\":\"a\"}"},
+    };
+    run_steps("CREATE TABLE s (id STRING, t TIMESTAMP_LTZ(3) METADATA FROM 'timestamp', WATERMARK "
+              "FOR t AS t) WITH ('connector'='mqtt', 'gateway.max-future'='10 min'); "
+              "SELECT id, COUNT(*) AS n FROM s GROUP BY "
+              "TUMBLE(t, INTERVAL '10' SECOND), id;",
+              arrivals, sizeof arrivals / sizeof *arrivals,
+              "{\"id\":\"a\",\"n\":2}\n{\"id\":\"a\",\"n\":1}\n{\"id\":\"a\",\"n\":2}\n");
+    static const struct step devices[] = {
+            {1, ROW, "{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:01\"}"},
+            {-3600, SET_BACK, NULL},
+            {-3599, ROW, "{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:02\"}"},
+            {-3589, ROW, "{\"id\":\"a\",\"ts\":\"2024-03-01 12:00:12\"}"},
+    };
+    run_steps(DEVICES(""), devices, sizeof devices / sizeof *devices,
+              "{\"id\":\"a\",\"n\":2}\n");
+}
+
+/* The bounds alone say when their window is over: in which time, and in whose zone. */
+static void
+windows_of_windows_end_in_local_time(void **state)
+{
+    static const struct step steps[] = {
+            {1, ROW, "{\"id\":\"a\"}"}, {21, ROW, "{\"id\":\"a\"}"}, {41, ROW, "{\"id\":\"a\"}"},
+    };
+#define LOCAL_COUNTS                                                                        \
+    "SET 'table.local-time-zone' = 'America/New_York'; CREATE TABLE s (id STRING, "          \
+    "t TIMESTAMP_LTZ(3) METADATA FROM 'timestamp', WATERMARK FOR t AS t) "                   \
+    "WITH ('connector'='mqtt'); "
+    static const char expected[] = "{\"id\":\"a\",\"n\":1}\n{\"id\":\"a\",\"n\":1}\n";
+    run_steps(LOCAL_COUNTS "SELECT id, SUM(n) AS n FROM (" CLOCK_COUNTS ") GROUP BY id, "
+              "window_start, window_end;", steps, sizeof steps / sizeof *steps, expected);
+    run_steps(LOCAL_COUNTS "SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "
+              "window_start, window_end ORDER BY n DESC) AS r FROM (" CLOCK_COUNTS ")) WHERE r <= 1;",
+              steps, sizeof steps / sizeof *steps, expected);
+#undef LOCAL_COUNTS
+}
+
 #define TWO(options)                                                                          \
     "CREATE TABLE a (id STRING, t TIMESTAMP(3), WATERMARK FOR t AS t) WITH ('connector'="     \
     "'mqtt'" options "); CREATE TABLE b (id STRING, u TIMESTAMP(3), WATERMARK FOR u AS u) "   \
@@ -674,6 +828,10 @@ main(void)
             cmocka_unit_test(a_silent_source_closes_its_windows_by_the_clock),
             cmocka_unit_test(rows_from_the_future_are_refused),
             cmocka_unit_test(with_a_watermark_for_each_key_a_fast_clock_harms_nobody),
+            cmocka_unit_test(a_clock_that_is_set_back_holds_nothing_up),
+            cmocka_unit_test(a_pattern_of_the_wrong_future_expires),
+            cmocka_unit_test(event_time_of_the_clock_is_set_back_with_it),
+            cmocka_unit_test(windows_of_windows_end_in_local_time),
             cmocka_unit_test(a_silent_source_does_not_hold_a_join_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
