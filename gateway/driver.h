@@ -48,7 +48,7 @@ record_id_compare(struct record_id a, struct record_id b)
 
 struct sink_record {
     struct record_id id;
-    int64_t time_us;      /* arrival of the input: wall clock, as in struct record of store/journal.h */
+    int64_t time_us;      /* arrival of the input: wall clock, as in store/journal.h */
     struct bytes stream;  /* the input's stream: "mqtt", or a function's name */
     struct bytes rule;    /* the rule that made it */
     struct bytes target;  /* INSERT INTO 'target': the topic, templates filled in; else the table */

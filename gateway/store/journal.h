@@ -92,8 +92,9 @@ void journal_close(struct journal *journal);
 
 /*
  * Appends one record with a single write; sets `position`, `next`, and raises `time_us` where
- * needed so that it is larger than that of the record before (see struct record). On false nothing is in the log (a
- * short write has been cut off again), and the next append may succeed (disk full is not final).
+ * needed so that it is larger than that of the record before (see struct record). On false nothing
+ * is in the log (a short write has been cut off again), and the next append may succeed (disk full
+ * is not final).
  * Space is taken a segment at a time, so a full disk shows only when a segment begins.
  */
 bool journal_append(struct journal *journal, struct record *record, struct diag_list *diags)

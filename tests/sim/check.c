@@ -128,8 +128,10 @@ count_rows(struct sim *sim)
             count_row(sim, &sums, line);
         }
     }
-    if (sums.windows < sums.owed || sums.windows_k < sums.owed_k || sums.windows > sums.rows ||
-        sums.windows_k > sums.rows_k) {
+    /* A window may have come out with what the journal has lost since, and no other rule has read. */
+    bool is_too_many = !sim->has_lost_input &&
+                       (sums.windows > sums.rows || sums.windows_k > sums.rows_k);
+    if (sums.windows < sums.owed || sums.windows_k < sums.owed_k || is_too_many) {
         sim_wrong(sim,
                   "windows counted %" PRIu64 " messages (sum %" PRIu64 "), of %" PRIu64
                   " (sum %" PRIu64 ") in the store, %" PRIu64 " (sum %" PRIu64 ") owed",

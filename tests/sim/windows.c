@@ -7,9 +7,10 @@
  *   late              = the watermark had passed the window's last millisecond; counted nowhere
  *   in the store      = windows that the last watermark has passed, each once
  *
- * Times run with the clock but up to SPREAD_MS behind it, so tokens come out of order and some
- * are late. A loss of power takes from the journal what was not synced. With `always` rules have
- * not seen that. With the other policies they may have: nothing can be compared then.
+ * Times are the devices', who know better when the gateway's clock is wrong, but up to SPREAD_MS
+ * behind, so tokens come out of order and some are late. A loss of power takes from the journal what
+ * was not synced. With `always` rules have not seen that. With the other policies they may have:
+ * nothing can be compared then.
  */
 #include "world.h"
 
@@ -32,7 +33,7 @@ int64_t
 sim_event_time(struct sim *sim, size_t index)
 {
     uint64_t mixed = (sim->setup.seed * 31 + index + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    return sim->os->wall_us(sim->os) / 1000 - (int64_t)((mixed >> 33) % SPREAD_MS);
+    return sim->os->mono_us(sim->os) / 1000 - (int64_t)((mixed >> 33) % SPREAD_MS);
 }
 
 static struct dated_window *

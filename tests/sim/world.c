@@ -29,8 +29,6 @@ enum {
     CHANCE_MOMENTS = 700,  /* a crash by chance comes at one of them */
 };
 
-#define CLOCK_US (INT64_C(365) * 86400 * 1000000) /* the clock begins so much behind the disk's */
-
 static const char RULES[] =
         "CREATE TABLE store WITH ('connector' = 'store');\n"
         "CREATE TABLE upstream WITH ('connector' = 'upstream');\n"
@@ -376,7 +374,7 @@ append(struct sim *sim, size_t index)
                    token->time_ms);
     }
     struct record record = {.time_us = sim->os->wall_us(sim->os),
-                            .flags = 1,
+                            .flags = sim->is_clock_wrong ? 1 | RECORD_TIME_UNSYNCED : 1,
                             .topic = buf_bytes(&topic),
                             .payload = buf_bytes(&payload)};
     bool is_appended = journal_append(sim->journal, &record, &diags);
@@ -468,6 +466,17 @@ lose_connection(struct sim *sim, enum crash_mode mode)
 
 /* ---- a life ---- */
 
+/* The clock is set, to a wrong time or to the right one. */
+static void
+set_clock(struct sim *sim)
+{
+    static const int64_t ahead_s[] = {0, -3600, INT64_C(21) * 86400, INT64_C(3650) * 86400};
+    int64_t ahead_us = ahead_s[sim_draw(sim, 4)] * 1000000;
+    sim->is_clock_wrong = ahead_us != 0;
+    crash_disk_set_clock(sim->disk, ahead_us, !sim->is_clock_wrong);
+    sim_event(sim, "clock: %" PRId64 " s ahead", ahead_us / 1000000);
+}
+
 /* One thing that one of the gateway's threads, or time, does next. */
 static void
 step(struct sim *sim)
@@ -485,6 +494,9 @@ step(struct sim *sim)
         outbox_turn(sim->sinks[sim_draw(sim, (unsigned)sim->sink_count)]->outbox);
     } else {
         crash_disk_advance(sim->disk, sim_draw(sim, 60000));
+        if (sim->setup.seed % 8 >= 5 && sim_draw(sim, 6) == 0) {
+            set_clock(sim);
+        }
     }
 }
 
@@ -555,7 +567,6 @@ set_up(struct sim *sim, const struct sim_setup *setup)
                         .doubtful_token = SIZE_MAX};
     sim->disk = crash_disk_new(setup->seed);
     sim->os = crash_disk_os(sim->disk);
-    crash_disk_advance(sim->disk, CLOCK_US); /* before, flows take the clock for one never set */
     sim->is_taken = mem_new_array(bool, setup->messages);
     static const enum journal_sync policies[] = {JOURNAL_SYNC_ALWAYS, JOURNAL_SYNC_ALWAYS,
                                                  JOURNAL_SYNC_INTERVAL, JOURNAL_SYNC_NEVER};

@@ -87,6 +87,7 @@ struct sim {
     bool *is_taken;
     unsigned next_message; /* to be received in this connection */
     enum journal_sync policy;
+    bool is_clock_wrong; /* set now and then, in some seeds */
     uint64_t readable; /* `always`: rules read what is synced */
     size_t doubtful_token; /* from here on they may have gone with the power; SIZE_MAX: none */
     size_t unsynced_token; /* tokens from here on may not be on the medium */

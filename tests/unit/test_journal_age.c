@@ -94,7 +94,8 @@ a_clock_that_was_wrong_makes_nothing_old(void **state)
         assert_int_equal(retained(os, INT64_C(3600) * SECOND_US, 0), all.first);
         crash_disk_advance(disk, INT64_C(7200) * SECOND_US);
         fill(journal, disk); /* it all goes with what comes behind it */
-        assert_true(retained(os, INT64_C(3600) * SECOND_US, 0) > all.first + all.bytes - 2 * SEGMENT_BYTES);
+        assert_true(retained(os, INT64_C(3600) * SECOND_US, 0) >
+                    all.first + all.bytes - 2 * SEGMENT_BYTES);
         diag_list_fini(&diags);
         journal_close(journal);
         crash_disk_free(disk);

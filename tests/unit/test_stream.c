@@ -742,7 +742,7 @@ a_pattern_of_the_wrong_future_expires(void **state)
     };
     run_steps(CLOCK_TABLE "SELECT * FROM s MATCH_RECOGNIZE (PARTITION BY id ORDER BY t MEASURES "
                               "B.v AS v ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN "
-                              "(A B) WITHIN INTERVAL '10' SECOND DEFINE A AS A.v = 1, B AS B.v > 1);",
+                          "(A B) WITHIN INTERVAL '10' SECOND DEFINE A AS A.v = 1, B AS B.v > 1);",
               steps, sizeof steps / sizeof *steps, "{\"id\":\"a\",\"v\":4}\n");
 }
 
@@ -787,8 +787,8 @@ windows_of_windows_end_in_local_time(void **state)
     run_steps(LOCAL_COUNTS "SELECT id, SUM(n) AS n FROM (" CLOCK_COUNTS ") GROUP BY id, "
               "window_start, window_end;", steps, sizeof steps / sizeof *steps, expected);
     run_steps(LOCAL_COUNTS "SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY "
-              "window_start, window_end ORDER BY n DESC) AS r FROM (" CLOCK_COUNTS ")) WHERE r <= 1;",
-              steps, sizeof steps / sizeof *steps, expected);
+              "window_start, window_end ORDER BY n DESC) AS r FROM (" CLOCK_COUNTS ")) "
+              "WHERE r <= 1;", steps, sizeof steps / sizeof *steps, expected);
 #undef LOCAL_COUNTS
 }
 
