@@ -73,7 +73,7 @@ open_journal(struct engine *engine, struct diag_list *diags)
             .dir = engine->clock->dir,
             .segment_bytes = SEGMENT_BYTES,
             .record_max_bytes = ENTRY_BYTES_MAX,
-            .sync = JOURNAL_SYNC_NEVER,
+            .sync = engine->options.reads_synced ? JOURNAL_SYNC_ALWAYS : JOURNAL_SYNC_NEVER,
             .position_least = committed_position(&engine->committed, BYTES(CLOCK_STREAM)),
     };
     return journal_open(&engine->clock->journal, &options, diags);

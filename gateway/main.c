@@ -10,9 +10,11 @@
 #include "base/heap.h"
 #include "drivers/publisher.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -57,9 +59,21 @@ unknown_verb(const char *name)
     return EXIT_CODE_USAGE;
 }
 
+/* A file that got the number of a standard stream that is closed would get our lines into it. */
+static void
+open_standard_streams(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
+    open_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error code, not a death */
     if (argc < 2) {
         print_usage(stderr);

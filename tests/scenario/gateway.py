@@ -401,20 +401,23 @@ class Gateway(Process):
 
 
 class Preload:
-    """A library of tests/fault in a gateway's processes, and the page that tells it what to do.
+    """A library of tests/fault in a gateway's processes, and the file that tells it what to do.
 
-    The library finds the page by the environment variable that is named as it is.
+    The library finds the file by the environment variable that is named as it is; with a layout
+    it is mapped.
     """
 
-    def __init__(self, name, folder, layout):
+    def __init__(self, name, folder, layout=''):
         library = pathlib.Path(binary()).parents[1] / f'tests/fault/lib{name}.so'
         assert library.exists(), f'{library} is not built'
-        path = pathlib.Path(folder) / name
-        path.write_bytes(bytes(struct.calcsize(layout)))
-        with open(path, 'r+b') as file:
-            self.page = mmap.mmap(file.fileno(), struct.calcsize(layout))
+        self.path = pathlib.Path(folder) / name
+        self.path.write_bytes(bytes(struct.calcsize(layout)))
         self.layout = layout
-        self.environment = {'LD_PRELOAD': str(library), name.upper(): str(path)}
+        if layout:
+            with open(self.path, 'r+b') as file:
+                self.page = mmap.mmap(file.fileno(), struct.calcsize(layout))
+        self.environment = {'LD_PRELOAD': str(library), name.upper(): str(self.path),
+                            'ASAN_OPTIONS': 'verify_asan_link_order=0:detect_leaks=0'}
 
     def write(self, *values):
         self.page[:] = struct.pack(self.layout, *values)

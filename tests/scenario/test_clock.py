@@ -19,7 +19,7 @@ HOUR_S = 3600
 WEEK_S = 7 * 24 * HOUR_S
 YEAR_S = 365 * 24 * HOUR_S
 RATE = 500
-PHASE_S = 6
+PHASE_S = 5
 STALL_S = 5  # no rule may be silent for longer
 
 # Windows by the gateway's clock, and event time that is the gateway's clock.
