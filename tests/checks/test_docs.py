@@ -13,7 +13,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 READMES = sorted(path.relative_to(ROOT) for path in
-                 [ROOT / 'README.md', *ROOT.glob('*/README.md'), *ROOT.glob('rules/*/README.md')]
+                 [ROOT / 'README.md', *ROOT.glob('*/README.md'), *ROOT.glob('rules/*/README.md'),
+                  *ROOT.glob('tests/*/README.md')]
                  if path.exists())
 BLOCK = re.compile(r'^```(sh run|text output)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 MARK = '--8<-- end of block'
@@ -76,3 +77,21 @@ def test_links_lead_somewhere(path):
     gone = [link for link in links
             if '://' not in link and not ((ROOT / path).parent / link).exists()]
     assert gone == []
+
+
+def names_a_test(entry):
+    """Whether `folder/file: test`, or `folder/file` of a fuzz target, is there to be run."""
+    path, _, name = entry.partition(': ')
+    file = ROOT / 'tests' / path
+    wanted = {'.py': rf'^def {name}\(', '.c': rf'\b\w+\({name}[,)]' if name else r'LLVMFuzzer'}
+    return file.exists() and re.search(wanted[file.suffix], file.read_text(), re.MULTILINE)
+
+
+def test_the_catalogue_of_faults_names_tests_that_exist():
+    text = (ROOT / 'tests/fault/README.md').read_text()
+    entries = re.findall(r'`((?:unit|sim|scenario|mqtt|fuzz)/[^`]+)`', text)
+    assert len(entries) > 80
+    assert [entry for entry in entries if not names_a_test(entry)] == []
+    assert not names_a_test('unit/test_journal.c: no_such_test')
+    rows = [line for line in text.splitlines() if line.startswith('| ') and '|---' not in line]
+    assert [row for row in rows if '`' not in row.split('|')[2] and row != '| fault | test |'] == []

@@ -127,6 +127,33 @@ def test_rules_go_on_whatever_the_clock_does(gateway, clock, tmp_path, capsys):
     assert age < datetime.timedelta(minutes=5)
 
 
+def test_a_start_in_1970_is_caught_up_with(gateway, clock):
+    """No clock battery: the time is there when the network is."""
+    gateway.write_rule('numbers', NUMBERS + WINDOWS)
+    clock.set(-int(time.time()) + 60)
+    clock.start(gateway)
+    with Subscription(gateway.broker, 'processed', 'out') as out:
+        def publish(first):
+            rows = [json.dumps({'sensor_id': 'a', 'seq': seq}) for seq in range(first, first + 100)]
+            gateway.broker.publish('bench/1/data', '\n'.join(rows) + '\n', lines=True)
+            wait_until(lambda: len(gateway.numbers(1000)) == first + 100, 'the rows')
+        publish(0)
+        assert not gateway.status()['engine']['clock_believed']
+        clock.set(0, synchronised=True)
+        publish(100)
+
+        def counted():
+            return sum(json.loads(row)['n'] for name, row in out.so_far() if name == 'processed')
+        wait_until(lambda: counted() == 200, 'every message in a window')
+        assert sum(name == 'out' for name, _ in out.so_far()) == 200
+    assert gateway.status()['engine']['clock_believed']
+    since = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
+    times = gateway.query("SELECT measure_value::bigint AS seq, time FROM numbers "
+                          "WHERE measure_name = 'seq' ORDER BY measure_value::bigint")
+    assert [row['time'][:4] == '1970' for row in times] == [True] * 100 + [False] * 100
+    assert times[-1]['time'][:19] > since.isoformat()[:19].replace('T', ' ')
+
+
 @pytest.mark.parametrize('synchronised', [False, True])
 def test_only_a_clock_that_can_be_believed_deletes(tmp_path, clock, synchronised):
     rules = NUMBERS.replace("'timeseries'", "'timeseries', 'magnetic.retention' = '1d', "

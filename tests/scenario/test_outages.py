@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from gateway import NUMBERS, Broker, Gateway, descendants, tool, wait_until
+from gateway import NUMBERS, Broker, Gateway, descendants, pss_bytes, tool, wait_until
 
 SECONDS = float(os.environ.get('HEADGATE_OUTAGE_S') or 15)
 RATE = 500
@@ -29,6 +29,21 @@ def start(gateway):
     gateway.write_rule('numbers', NUMBERS)
     gateway.start()
     wait_until(lambda: gateway.status()['ingest']['filters'] > 1, 'the subscriptions')
+
+
+def roles(gateway):
+    """{verb: pid} of the gateway's processes."""
+    found = {}
+    for pid in descendants(gateway.process.pid):
+        words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
+        found[words[1].decode()] = pid
+    return found
+
+
+def measure(gateway):
+    """What the ingest process takes: bytes of its own, descriptors."""
+    pid = roles(gateway)['ingest']
+    return pss_bytes(pid, ('Pss_Anon',)), len(os.listdir(f'/proc/{pid}/fd'))
 
 
 def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
@@ -50,6 +65,9 @@ def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
             acknowledged.update(map(int, ledger.read_text().split()))
             broker.start()
             turn += 1
+            if turn == 2:
+                wait_until(lambda: gateway.status()['ingest']['connected'], 'a second connection')
+                used = measure(gateway)
         assert len(acknowledged) > RATE
         below = turn * 10000
         try:
@@ -60,20 +78,14 @@ def test_a_broker_that_restarts_every_few_seconds(tmp_path, capsys):
             assert not missing, f'seed {seed}: {len(missing)} lost: {missing[:20]}'
         twice = sorted(number for number, rows in gateway.numbers(below).items() if rows > 1)
         status = gateway.status()
+        rise = [after - before for before, after in zip(used, measure(gateway))]
         with capsys.disabled():
             print(f'\n# seed {seed}: {turn} restarts of the broker, {len(acknowledged)} numbers, '
-                  f'0 lost, {len(twice)} twice')
+                  f'0 lost, {len(twice)} twice; the ingest process took {rise[0]} bytes more, and '
+                  f'{rise[1]} descriptors')
+        assert rise[0] < 2 << 20 and rise[1] <= 2
         assert status['ingest']['restarts'] == 0 and status['ingest']['sessions_lost'] == 0
         assert not twice, f'seed {seed}: {twice[:20]}'
-
-
-def roles(gateway):
-    """{verb: pid} of the gateway's processes."""
-    found = {}
-    for pid in descendants(gateway.process.pid):
-        words = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')
-        found[words[1].decode()] = pid
-    return found
 
 
 @pytest.mark.parametrize('role', ['ingest', 'run'])

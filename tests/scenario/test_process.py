@@ -2,8 +2,10 @@
 
 What the machine does to it, and what its owner does by mistake, loses and doubles nothing.
 """
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -125,6 +127,21 @@ def test_a_tree_that_stands_still_catches_up(gateway, broker, tmp_path):
         os.kill(pid, signal.SIGCONT)
     assert publisher.wait(60) == 0
     assert_all_once(gateway, 12 * RATE)
+
+
+def test_a_store_that_somebody_else_locks_is_waited_for(gateway, broker, tmp_path):
+    gateway.start()
+    wait_until(lambda: gateway.status()['ingest']['connected'], 'the connection')
+    publisher = publish(broker, tmp_path, 12 * 200, rate=200)
+    wait_until(lambda: len(gateway.numbers(100)) > 0, 'the first rows')
+    with contextlib.closing(sqlite3.connect(next(gateway.data.rglob('series.db')),
+                                            isolation_level=None)) as other:
+        wait_until(lambda: other.execute('BEGIN IMMEDIATE'), 'the lock')
+        time.sleep(8)
+        assert gateway.sink('numbers')['queued'] > 200
+        other.execute('ROLLBACK')
+    assert publisher.wait(60) == 0
+    assert_all_once(gateway, 12 * 200)
 
 
 @pytest.mark.parametrize('sync', ['interval', 'always'])
