@@ -597,7 +597,10 @@ recall_deliveries(struct ingester *ingester, struct diag_list *diags)
     struct buf text = {0};
     buf_printf(&text, "%s %s", ingester->config.broker, ingester->config.broker_client_id);
     ingester->session = wire_crc32c(0, buf_bytes(&text));
-    ingester->redelivery = redelivery_new(ingester->session);
+    ingester->redelivery = redelivery_new(ingester->session,
+                                          ingester->config.sync == JOURNAL_SYNC_ALWAYS
+                                                  ? 1
+                                                  : REDELIVERY_MARK_EVERY);
     ingester->connection = UINT32_MAX;
     if (!keeper_read_last(ingester->keeper, INGEST_KEPT_BYTES, replay_record,
                           ingester->redelivery, diags)) {

@@ -31,6 +31,7 @@ struct redelivery {
     uint32_t contents[PACKETS + 1]; /* by packet id; 0: no entry */
     unsigned newest;         /* 0: none yet */
     unsigned chain;          /* 0: not known */
+    unsigned mark_every;
     unsigned unmarked;       /* records since the last mark */
     unsigned in_turn;        /* new deliveries in a row, each a small step ahead */
     int64_t row_us;          /* since then each was acknowledged at once */
@@ -80,10 +81,11 @@ forget_from(struct redelivery *redelivery, unsigned packet)
 }
 
 struct redelivery *
-redelivery_new(uint32_t origin)
+redelivery_new(uint32_t origin, unsigned mark_every)
 {
     struct redelivery *redelivery = mem_new(struct redelivery);
     redelivery->origin = origin;
+    redelivery->mark_every = mark_every;
     redelivery->is_first = true;
     return redelivery;
 }
@@ -195,7 +197,7 @@ redelivery_keep(struct redelivery *redelivery, const struct delivery *delivery, 
     enter(redelivery, delivery->packet, delivery->content);
     redelivery->unmarked++;
     if (redelivery->must_mark || implied != delivery->packet ||
-        redelivery->unmarked >= REDELIVERY_MARK_EVERY) {
+        redelivery->unmarked >= redelivery->mark_every) {
         struct message_mark mark = {
                 .packet = delivery->packet,
                 .origin = redelivery->origin,

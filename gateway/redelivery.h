@@ -17,7 +17,8 @@
  * The window survives a crash in the journal (that the broker counts on, the owner keeps). Packet
  * ids are not written for each record: one that follows that of the record before is implied; only
  * a *mark* (message.h) says where a connection begins, where the row has a gap, and something
- * every REDELIVERY_MARK_EVERY records.
+ * every REDELIVERY_MARK_EVERY records. A power cut may leave records behind others that it took; with
+ * `sync always`, where the broker sends both again, every record has a mark (MESSAGE_MARK_BYTES).
  *
  * One thread; no I/O.
  */
@@ -34,8 +35,12 @@ enum {
 
 struct redelivery;
 
-/* `origin` stands for the session: equal for equal broker and client id. Trusts no broker yet. */
-struct redelivery *redelivery_new(uint32_t origin);
+/*
+ * `origin` stands for the session: equal for equal broker and client id. `mark_every`:
+ * REDELIVERY_MARK_EVERY; or 1, so that a record behind lost ones tells its packet id, too. Trusts
+ * no broker yet.
+ */
+struct redelivery *redelivery_new(uint32_t origin, unsigned mark_every);
 void redelivery_free(struct redelivery *redelivery);
 
 /* One message of QoS 1. */

@@ -22,7 +22,7 @@ struct rig {
 static struct rig
 rig_new(void)
 {
-    struct rig rig = {.window = redelivery_new(ORIGIN),
+    struct rig rig = {.window = redelivery_new(ORIGIN, REDELIVERY_MARK_EVERY),
                       .props = mem_new_array(struct buf, RECORDS_MAX),
                       .kept = mem_new_array(struct delivery, RECORDS_MAX)};
     redelivery_connected(rig.window, false);
@@ -88,7 +88,7 @@ restart(struct rig *rig, uint32_t origin, size_t from)
 {
     bool is_ready = redelivery_is_ready(rig->window);
     redelivery_free(rig->window);
-    rig->window = redelivery_new(origin);
+    rig->window = redelivery_new(origin, REDELIVERY_MARK_EVERY);
     for (size_t i = from; i < rig->count; i++) {
         unsigned number = (unsigned)rig->kept[i].content;
         redelivery_replay(rig->window, BYTES("t"), buf_bytes(&rig->props[i]),
