@@ -211,7 +211,7 @@ engine_flow_message(struct flow *flow, uint32_t source, struct run *cause,
             .time_ms = record->time_us / 1000,
             .position = record->position,
             .qos = record->flags & RECORD_QOS,
-            .is_clock_unset = !wall_is_set(record->time_us) ||
+            .is_clock_doubted = !wall_is_set(record->time_us) ||
                               (record->flags & RECORD_TIME_UNSYNCED) != 0,
     };
     flow->cause = cause;

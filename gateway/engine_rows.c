@@ -490,11 +490,11 @@ engine_run_tick(struct engine *engine, struct input *input, const struct record 
     run_init(&run, engine, input, &input->origin, record);
     for (size_t i = 0; i < engine->flow_count; i++) {
         struct flow *flow = engine->flows[i];
-        bool is_late = is_set_back && stream_run_now(flow->run) > now_ms;
-        if (is_late || stream_run_next_tick(flow->run) <= now_ms) {
+        bool goes_back = is_set_back && stream_run_now(flow->run) > now_ms;
+        if (goes_back || stream_run_next_tick(flow->run) <= now_ms) {
             flow->cause = &run;
             flow->is_changed = flow->is_touched = true;
-            (is_late ? stream_run_set_back : stream_run_tick)(flow->run, now_ms);
+            (goes_back ? stream_run_set_back : stream_run_tick)(flow->run, now_ms);
             flow->cause = NULL;
         }
     }

@@ -10,7 +10,7 @@
 /* Steps below this are a matter of timekeeping, and stay unnoticed. */
 #define WALL_STEP_US INT64_C(2000000)
 
-/* What was seen of the clock so far; starts zeroed, belongs to one thread. */
+/* What was seen of the clock so far; starts zeroed. One thread, or a lock. */
 struct wall {
     bool is_seen;
     int64_t offset_us; /* to the monotonic clock */

@@ -95,7 +95,7 @@ check_event_time(const struct stream_source_plan *plan, struct stream_run *run,
         stream_reject(run, "the event time is missing");
         return false;
     }
-    if (plan->max_future_ms > 0 && !message->is_clock_unset &&
+    if (plan->max_future_ms > 0 && !message->is_clock_doubted &&
         time->integer > run->context.now_ms + plan->max_future_ms) {
         run->stats.future++;
         stream_reject(run, "the event time is too far in the future");

@@ -101,7 +101,7 @@ struct stream_message {
     int64_t time_ms;      /* arrival: the processing time of this row */
     uint64_t position;
     unsigned qos;
-    bool is_clock_unset; /* `time_ms` is no time of day: event times are not held against it */
+    bool is_clock_doubted; /* `time_ms` may be wrong: event times are not held against it */
 };
 
 /* Where a run puts what comes out. Texts are borrowed for the call. */

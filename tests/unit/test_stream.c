@@ -670,7 +670,7 @@ run_steps(const char *sql, const struct step *steps, size_t count, const char *e
         if (steps[i].kind == ROW) {
             const struct stream_message message = {
                     .payload = bytes_of_string(steps[i].payload), .time_ms = now_ms,
-                    .is_clock_unset = true};
+                    .is_clock_doubted = true};
             stream_run_message(run, 0, &message);
         } else {
             (steps[i].kind == TICK ? stream_run_tick : stream_run_set_back)(run, now_ms);
