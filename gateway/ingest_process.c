@@ -98,7 +98,6 @@ struct ingester {
     struct log_gate save_gate;
 
     /* shared */
-    struct wall wall;
     _Atomic bool is_time_unsynced;
     _Atomic bool is_trusted; /* redelivery_is_ready() */
     _Atomic uint64_t arrived_qos1;
@@ -738,8 +737,7 @@ listen_to_core(struct ingester *ingester, struct buf *buffer)
 static void
 look_at_clock(struct ingester *ingester)
 {
-    wall_look(&ingester->wall, &os_posix);
-    atomic_store(&ingester->is_time_unsynced, !wall_is_believed(&ingester->wall, &os_posix));
+    atomic_store(&ingester->is_time_unsynced, wall_is_doubted(&os_posix));
 }
 
 static int

@@ -62,7 +62,7 @@ struct series_table {
     struct series_reader *reader;
     int64_t expire_next_us; /* monotonic */
     struct wall wall;
-    int64_t now_us;         /* of the batch, by a clock that is believed; 0: it is not */
+    int64_t now_us;         /* of the batch; 0: the clock is doubted */
     struct progress_doubts *doubts;
 
     pthread_mutex_t lock; /* of the members below */
@@ -203,11 +203,11 @@ expire(struct series_table *table, struct diag_list *diags)
 {
     const struct os *os = table->env->os;
     int64_t mono_us = os->mono_us(os);
-    if (mono_us < table->expire_next_us || table->now_us == 0) {
+    if (mono_us < table->expire_next_us || !wall_is_believed(&table->wall, os)) {
         return true;
     }
     bool more = false;
-    int64_t oldest_ns = (table->now_us - life_ms(table->options) * 1000) * CALENDAR_NS_PER_US;
+    int64_t oldest_ns = (os->wall_us(os) - life_ms(table->options) * 1000) * CALENDAR_NS_PER_US;
     if (!series_store_expire(table->store, oldest_ns, EXPIRE_LIMIT, &more, diags)) {
         return false;
     }
@@ -221,7 +221,7 @@ write_batch(struct series_table *table, struct batch *batch, struct write_counts
 {
     const struct os *os = table->env->os;
     wall_look(&table->wall, os);
-    table->now_us = wall_is_believed(&table->wall, os) ? os->wall_us(os) : 0;
+    table->now_us = wall_is_doubted(os) ? 0 : os->wall_us(os);
     if (table->store == NULL && !open_store(table, diags)) {
         return false;
     }
@@ -425,8 +425,8 @@ static const struct option series_options[] = {
         {.name = "magnetic.retention", .type = OPTION_DURATION,
          .offset = MEMBER(magnetic_retention_ms), .fallback = "73000d", .min = 86400000,
          .max = INT64_C(73000) * 86400000,
-         .doc = "Rows whose time is older are refused, no longer shown, and deleted; refused and "
-                "deleted by a clock that is believed only."},
+         .doc = "Rows whose time is older are refused, no longer shown, and deleted; deleted by a "
+                "clock that is believed only."},
         {.name = "series_max", .type = OPTION_INT, .offset = MEMBER(series_max),
          .fallback = "100000", .min = 1, .max = 100000000,
          .doc = "Most series (combinations of dimensions and measure) of the table; a record that "

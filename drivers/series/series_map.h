@@ -62,7 +62,7 @@ struct series_input {
     struct bytes payload;
     struct bytes params; /* of the action; empty: none */
     int64_t arrival_us;
-    int64_t now_us; /* by a clock that is believed; 0: no row is refused for its time */
+    int64_t now_us; /* 0: the clock is doubted, and no row refused for its time */
 };
 
 /* Everything is in `arena` or borrowed from the input. */

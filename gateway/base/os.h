@@ -16,7 +16,7 @@
 
 struct os {
     int64_t (*wall_us)(const struct os *os); /* microseconds since 1970, may step */
-    int64_t (*mono_us)(const struct os *os); /* monotonic; for timers and durations */
+    int64_t (*mono_us)(const struct os *os); /* monotonic, since the boot; for timers and durations */
     bool (*is_synchronised)(const struct os *os); /* NTP keeps the wall clock, says the kernel */
     void (*random)(const struct os *os, void *out, size_t size);
 

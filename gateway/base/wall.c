@@ -1,6 +1,7 @@
 #include "wall.h"
 
 #define BELIEVED_AFTER_US (INT64_C(24) * 3600 * 1000000)
+#define DOUBTED_FOR_US (INT64_C(600) * 1000000) /* of the monotonic clock, which begins at the boot */
 
 bool
 wall_is_set(int64_t wall_us)
@@ -37,4 +38,11 @@ wall_is_believed(const struct wall *wall, const struct os *os)
     bool has_run = wall->is_seen && step_of(wall, wall_us - mono_us) == 0 &&
                    mono_us - wall->since_us >= BELIEVED_AFTER_US;
     return wall_is_set(wall_us) && (has_run || os->is_synchronised(os));
+}
+
+bool
+wall_is_doubted(const struct os *os)
+{
+    return !wall_is_set(os->wall_us(os)) ||
+           (os->mono_us(os) < DOUBTED_FOR_US && !os->is_synchronised(os));
 }

@@ -24,11 +24,17 @@ bool wall_is_set(int64_t wall_us);
 int64_t wall_look(struct wall *wall, const struct os *os);
 
 /*
- * Whether something may be deleted, or refused, because of the time that the clock shows. It may
- * when NTP keeps the clock; when nothing does, the clock is believed after it has been looked at for
- * a day, and not been set. Setting a clock makes the kernel call it unsynchronised until NTP
- * confirms the new time, so a jump of years alone deletes nothing.
+ * Whether something may be deleted because of the time that the clock shows. It may when NTP keeps
+ * the clock; when nothing does, the clock is believed after it has been looked at for a day, and not
+ * been set. Setting a clock makes the kernel call it unsynchronised until NTP confirms the new
+ * time, so a jump of years alone deletes nothing.
  */
 bool wall_is_believed(const struct wall *wall, const struct os *os);
+
+/*
+ * Whether nothing may even be refused because of it: the clock was never set, or the machine has
+ * booted less than ten minutes ago, and NTP may still set it.
+ */
+bool wall_is_doubted(const struct os *os);
 
 #endif

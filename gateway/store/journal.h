@@ -26,7 +26,7 @@ enum record_flag {
     RECORD_QOS = 3,           /* two bits: the QoS it was received with */
     RECORD_RETAINED = 4,
     RECORD_DUP = 8,
-    RECORD_TIME_UNSYNCED = 16, /* the wall clock was not to be believed on arrival */
+    RECORD_TIME_UNSYNCED = 16, /* the wall clock was doubted on arrival: base/wall.h */
 };
 
 struct record {

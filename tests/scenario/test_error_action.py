@@ -5,8 +5,10 @@ Not here: the payload's corner cases (unit test_rule), the disk refusing it (uni
 import base64
 import collections
 import contextlib
+import ctypes
 import http.server
 import json
+import pathlib
 import random
 import threading
 import time
@@ -144,6 +146,12 @@ def test_a_row_that_is_none_for_the_time_series_reaches_the_error_action(broker,
         assert gateway.query('SELECT COUNT(*) AS n FROM readings') == [{'n': 1}]
 
 
+def clock_is_doubted():
+    uptime_s = float(pathlib.Path('/proc/uptime').read_text().split()[0])
+    timex = ctypes.create_string_buffer(1024)
+    return uptime_s < 660 and ctypes.CDLL(None).adjtimex(timex) == 5  # TIME_ERROR
+
+
 def test_a_timestream_action_stores_and_fails(broker, tmp_path):
     with Gateway(tmp_path, broker) as gateway:
         (gateway.rules / 'store.json').write_text(json.dumps({
@@ -155,6 +163,8 @@ def test_a_timestream_action_stores_and_fails(broker, tmp_path):
                 'timestamp': {'value': '${at}', 'unit': 'MILLISECONDS'}}}],
             'errorAction': {'republish': {'topic': 'errors', 'roleArn': 'arn:aws:iam::1:role/r'}}}))
         gateway.start()
+        if clock_is_doubted():
+            pytest.skip('this machine has just booted, and nothing keeps its clock')
         at = int(time.time() * 1000)
         with Subscription(broker, 'errors') as errors:
             for when in (at, at + 3_600_000):

@@ -23,6 +23,12 @@ fixed_wall_us(const struct os *os)
     return table_of(os)->wall_us;
 }
 
+static int64_t
+fixed_mono_us(const struct os *os)
+{
+    return table_of(os)->mono_us;
+}
+
 static bool
 is_synchronised(const struct os *os)
 {
@@ -35,10 +41,12 @@ table_init(struct table *table, const char *connector, const char *const *option
     *table = (struct table){.driver = driver_find(bytes_of_string(connector)),
                             .os = os_posix,
                             .wall_us = TABLE_NOW_US,
+                            .mono_us = INT64_C(3600) * 1000000,
                             .is_synchronised = true,
                             .position = 1};
     assert_non_null(table->driver);
     table->os.wall_us = fixed_wall_us;
+    table->os.mono_us = fixed_mono_us;
     table->os.is_synchronised = is_synchronised;
     snprintf(table->dir, sizeof table->dir, "/tmp/headgate-table-XXXXXX");
     assert_non_null(mkdtemp(table->dir));

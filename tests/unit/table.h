@@ -11,8 +11,9 @@
 
 struct table {
     const struct driver *driver;
-    struct os os; /* of the system, but for the wall clock */
+    struct os os; /* of the system, but for the clocks */
     int64_t wall_us;
+    int64_t mono_us; /* it stands, too */
     bool is_synchronised;
     struct driver_env env;
     struct driver_declaration declaration;

@@ -420,7 +420,9 @@ what_is_older_than_the_retention_goes(void **state)
     table.wall_us += INT64_C(3650) * 86400 * 1000000; /* nor does one that nobody keeps right */
     table.is_synchronised = false;
     reopen(&table);
-    assert_done(&table, "{\"time\":1720099200000,\"v\":4}"); /* it refuses nothing, either */
+    assert_refused(&table, "{\"time\":1720099200000,\"v\":4}", "older than 'magnetic.retention'");
+    table.mono_us = 1000000; /* since the boot: who knows what time it is */
+    assert_done(&table, "{\"time\":1720099200000,\"v\":4}");
     table.is_synchronised = true;
     table.wall_us = then_us;
     assert_rows(&table, "measure_name=v time=" T0 " measure_value::bigint=1\n");
@@ -428,7 +430,7 @@ what_is_older_than_the_retention_goes(void **state)
     reopen(&table);
     assert_done(&table, "{\"v\":3}");
     table.wall_us = 86400;
-    assert_rows(&table, "measure_name=v time=2024-07-12T13:00:00.000005000 "
+    assert_rows(&table, "measure_name=v time=2024-07-12T13:00:00.000006000 "
                         "measure_value::bigint=3\n");
     table_fini(&table);
 }

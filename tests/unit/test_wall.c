@@ -61,11 +61,56 @@ a_clock_that_nobody_keeps_is_believed_after_a_day(void **state)
     crash_disk_free(disk);
 }
 
+/* ---- doubt ---- */
+
+static struct {
+    int64_t wall_us, mono_us;
+    bool is_synchronised;
+} machine;
+
+static int64_t
+machine_wall_us(const struct os *os)
+{
+    return machine.wall_us;
+}
+
+static int64_t
+machine_mono_us(const struct os *os)
+{
+    return machine.mono_us;
+}
+
+static bool
+machine_is_synchronised(const struct os *os)
+{
+    return machine.is_synchronised;
+}
+
+static void
+a_clock_is_doubted_until_ntp_may_have_answered(void **state)
+{
+    const struct os os = {.wall_us = machine_wall_us,
+                          .mono_us = machine_mono_us,
+                          .is_synchronised = machine_is_synchronised};
+    machine.wall_us = INT64_C(1772323200000000);
+    machine.mono_us = 10 * 60 * INT64_C(1000000) - 1;
+    assert_true(wall_is_doubted(&os));
+    machine.is_synchronised = true;
+    assert_false(wall_is_doubted(&os));
+    machine.is_synchronised = false;
+    machine.mono_us++;
+    assert_false(wall_is_doubted(&os)); /* nobody is going to set it */
+    machine.wall_us = 0;
+    machine.is_synchronised = true;
+    assert_true(wall_is_doubted(&os));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
             cmocka_unit_test(the_kernel_is_believed),
+            cmocka_unit_test(a_clock_is_doubted_until_ntp_may_have_answered),
             cmocka_unit_test(a_clock_that_nobody_keeps_is_believed_after_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
