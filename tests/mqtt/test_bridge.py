@@ -98,7 +98,7 @@ def test_the_window_is_below_the_receive_maximum(tmp_path, receive_maximum, wind
             count = 30 * expected
             done, _, _, took_us, _ = bridge.write(count)
             assert done == count
-            assert broker.most == expected
+            assert expected / 2 < broker.most <= expected  # acknowledged while a burst is sent
             # a stall of Paho's takes up to a second each time the window is full
             assert took_us < 3_000_000
 

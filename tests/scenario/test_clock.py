@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from gateway import NUMBERS, Broker, Gateway, Preload, Subscription, tool, wait_until
+from gateway import NUMBERS, Gateway, Preload, Subscription, tool, wait_until
 
 HOUR_S = 3600
 WEEK_S = 7 * 24 * HOUR_S
@@ -48,13 +48,6 @@ def clock(tmp_path):
     return Clock(tmp_path)
 
 
-@pytest.fixture
-def gateway(tmp_path):
-    with Broker(tmp_path) as broker, Gateway(tmp_path, broker) as running:
-        running.broker = broker
-        yield running
-
-
 def cpu_s(gateway):
     ticks = 0
     for pid in gateway.processes():
@@ -82,16 +75,16 @@ class Watch:
             self.longest[topic] = max(self.longest[topic], now - seen)
 
 
-def test_rules_go_on_whatever_the_clock_does(gateway, clock, tmp_path, capsys):
+def test_rules_go_on_whatever_the_clock_does(gateway, broker, clock, tmp_path, capsys):
     steps = [0, 10 * YEAR_S, 0, -HOUR_S, 0, 3 * WEEK_S, -3 * WEEK_S, 0]
     messages = (len(steps) * PHASE_S + 4) * RATE
     topics = ('processed', 'arrived', 'out')
     gateway.write_rule('numbers', NUMBERS + WINDOWS)
     clock.set(0)
     clock.start(gateway)
-    with Subscription(gateway.broker, *topics) as out:
+    with Subscription(broker, *topics) as out:
         publisher = subprocess.Popen(
-            [tool('mqtt_publish'), f'port={gateway.broker.port}', f'messages={messages}',
+            [tool('mqtt_publish'), f'port={broker.port}', f'messages={messages}',
              f'rate={RATE}', f'ledger={tmp_path}/ledger'],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         out.wait_for(1)
@@ -127,15 +120,15 @@ def test_rules_go_on_whatever_the_clock_does(gateway, clock, tmp_path, capsys):
     assert age < datetime.timedelta(minutes=5)
 
 
-def test_a_start_in_1970_is_caught_up_with(gateway, clock):
+def test_a_start_in_1970_is_caught_up_with(gateway, broker, clock):
     """No clock battery: the time is there when the network is."""
     gateway.write_rule('numbers', NUMBERS + WINDOWS)
     clock.set(-int(time.time()) + 60)
     clock.start(gateway)
-    with Subscription(gateway.broker, 'processed', 'out') as out:
+    with Subscription(broker, 'processed', 'out') as out:
         def publish(first):
             rows = [json.dumps({'sensor_id': 'a', 'seq': seq}) for seq in range(first, first + 100)]
-            gateway.broker.publish('bench/1/data', '\n'.join(rows) + '\n', lines=True)
+            broker.publish('bench/1/data', '\n'.join(rows) + '\n', lines=True)
             wait_until(lambda: len(gateway.numbers(1000)) == first + 100, 'the rows')
         publish(0)
         assert not gateway.status()['engine']['clock_believed']
@@ -155,11 +148,10 @@ def test_a_start_in_1970_is_caught_up_with(gateway, clock):
 
 
 @pytest.mark.parametrize('synchronised', [False, True])
-def test_only_a_clock_that_can_be_believed_deletes(tmp_path, clock, synchronised):
+def test_only_a_clock_that_can_be_believed_deletes(tmp_path, broker, clock, synchronised):
     rules = NUMBERS.replace("'timeseries'", "'timeseries', 'magnetic.retention' = '1d', "
                             "'memory.retention' = '1h'")
-    with Broker(tmp_path) as broker, Gateway(tmp_path, broker, segment_size='64k',
-                                             journal_history='1h') as gateway:
+    with Gateway(tmp_path, broker, segment_size='64k', journal_history='1h') as gateway:
         gateway.write_rule('numbers', rules)
         clock.set(0, synchronised)
         clock.start(gateway)

@@ -7,15 +7,7 @@ import json
 import os
 import subprocess
 
-import pytest
-
-from gateway import PATIENCE_S, Broker, Gateway, Subscription, binary, wait_until
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
+from gateway import PATIENCE_S, Gateway, Subscription, binary, wait_until
 
 
 def publish(broker, topic, payload, *arguments):

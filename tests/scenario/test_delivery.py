@@ -10,15 +10,7 @@ import socket
 import threading
 import time
 
-import pytest
-
-from gateway import Broker, Gateway, Subscription, free_port, wait_until
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
+from gateway import Gateway, Subscription, free_port, wait_until
 
 
 class Upstream:

@@ -6,16 +6,10 @@ import json
 
 import pytest
 
-from gateway import Broker, Gateway, Subscription, wait_until
+from gateway import Gateway, Subscription, wait_until
 
 TABLES = ("CREATE TABLE readings WITH ('connector' = 'timestream', 'dimensions' = 'id');\n"
           "CREATE TABLE items WITH ('connector' = 'dynamodb', 'partition_key' = 'id');\n")
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

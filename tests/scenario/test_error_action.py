@@ -15,15 +15,9 @@ import time
 
 import pytest
 
-from gateway import Broker, Gateway, Subscription, wait_until
+from gateway import Gateway, Subscription, wait_until
 
 ORIGINAL = '{"v": 1}'
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @contextlib.contextmanager

@@ -26,12 +26,6 @@ INSERT INTO readings SELECT sensor_id, temperature FROM 'sensors/+/data';
 
 
 @pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
 def gateway(tmp_path, broker):
     with Gateway(tmp_path, broker) as prepared:
         prepared.write_rule('hot', HOT.format(limit=60))

@@ -5,13 +5,7 @@ import time
 
 import pytest
 
-from gateway import Broker, Gateway, wait_until
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
+from gateway import Gateway, wait_until
 
 
 @pytest.fixture

@@ -11,15 +11,9 @@ import time
 
 import pytest
 
-from gateway import NUMBERS, Broker, Gateway, Preload, binary, tool, wait_until
+from gateway import NUMBERS, Gateway, Preload, binary, tool, wait_until
 
 RATE = 1000
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

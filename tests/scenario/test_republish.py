@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gateway import PATIENCE_S, Broker, Gateway, Subscription, wait_until
+from gateway import PATIENCE_S, Gateway, Subscription, wait_until
 
 ROLE = 'arn:aws:iam::123456789012:role/r'
 HEADERS = {
@@ -17,12 +17,6 @@ HEADERS = {
     'messageExpiry': '3600', 'userProperties': [{'key': 'from', 'value': '${topic()}'},
                                                 {'key': 'from', 'value': 'rule'}],
 }
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 def write_document(gateway, name, sql, **republish):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway import Broker, Gateway, Subscription, wait_until
+from gateway import Gateway, Subscription, wait_until
 
 HOT = """\
 INSERT INTO 'alerts/${{topic(2)}}'
@@ -20,12 +20,6 @@ sensors/7/data {"sensor_id":"s7","temperature":61}
 +1s sensors/7/data {"sensor_id":"s7","temperature":60}
 => filtered
 """
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

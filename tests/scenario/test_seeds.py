@@ -11,16 +11,10 @@ import time
 
 import pytest
 
-from gateway import ROOT, Broker, Gateway, Subscription, wait_until
+from gateway import ROOT, Gateway, Subscription, wait_until
 
 SENSOR_READINGS = [json.loads(line) for line in
                    (pathlib.Path(__file__).parent / 'seed0.jsonl').read_text().splitlines()]
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

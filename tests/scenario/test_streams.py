@@ -17,18 +17,6 @@ SEEDS = json.loads((ROOT / 'tests/vectors/seeds.json').read_text())
 SEED1 = SEEDS['seed1']
 
 
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def gateway(tmp_path, broker):
-    with Gateway(tmp_path, broker) as running:
-        yield running
-
-
 def as_lines(rows):
     return ''.join(json.dumps(row) + '\n' for row in rows)
 

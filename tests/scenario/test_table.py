@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gateway import Broker, Gateway, hold, wait_until
+from gateway import Gateway, hold, wait_until
 
 METERS = """\
 CREATE TABLE metered (CustomerID BIGINT, "SensorID-Period" VARCHAR) WITH (
@@ -18,12 +18,6 @@ INSERT INTO metered SELECT * FROM 'meters/+/period';
 KWH = """\
 SELECT CustomerID, "SensorID-Period" AS period, "kWh-Amount" AS kwh FROM metered
 """
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

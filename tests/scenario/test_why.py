@@ -7,15 +7,9 @@ import json
 
 import pytest
 
-from gateway import Broker, Gateway, hold, wait_until
+from gateway import Gateway, hold, wait_until
 
 TABLE = "CREATE TABLE readings WITH ('connector' = 'null');\n"
-
-
-@pytest.fixture
-def broker(tmp_path):
-    with Broker(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture
