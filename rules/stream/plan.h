@@ -121,6 +121,9 @@ void plan_mean_layout(struct planner *planner);
 
 /* plan_group.c */
 bool plan_has_aggregates(const struct select *select);
+
+/* window_start, window_end and window_time of windows that go by `time`. */
+void plan_bound_columns(struct stream_column columns[GROUP_BOUNDS], const struct stream_node *time);
 const struct stream_op_plan *plan_group(struct planner *planner, const struct select *select,
                                         struct from *from);
 /* TUMBLE(t, size) and its like: the shape from intervals in the order of the function's own;

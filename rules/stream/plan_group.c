@@ -449,11 +449,27 @@ plan_has_aggregates(const struct select *select)
     return select->having != NULL && !expr_walk(select->having, find_aggregate, NULL);
 }
 
+void
+plan_bound_columns(struct stream_column columns[GROUP_BOUNDS], const struct stream_node *time)
+{
+    static const char *const names[] = {"window_start", "window_end", "window_time"};
+    for (size_t i = 0; i < GROUP_BOUNDS; i++) {
+        columns[i] = (struct stream_column){
+                .name = bytes_of_string(names[i]),
+                .type = stream_type_of(STREAM_TIMESTAMP),
+                .bound = (enum stream_bound)(BOUND_START + i),
+                .window_time = time->attribute,
+                .is_window_local = time->type.kind == STREAM_TIMESTAMP_LTZ,
+        };
+    }
+    columns[GROUP_TIME].type = time->type;
+    columns[GROUP_TIME].attribute = time->attribute;
+}
+
 /* Keys and bounds of the rows that come out. */
 static void
 set_columns(struct grouping *grouping)
 {
-    static const char *const names[] = {"window_start", "window_end", "window_time"};
     size_t keys = grouping->plan.key_count;
     struct stream_column *columns = arena_new_array(grouping->planner->compiler.arena,
                                                     struct stream_column, keys + GROUP_BOUNDS);
@@ -462,17 +478,7 @@ set_columns(struct grouping *grouping)
                                                                grouping->keys[i]->text),
                                             .type = grouping->plan.key_types[i]};
     }
-    for (size_t i = 0; i < GROUP_BOUNDS; i++) {
-        columns[keys + i] = (struct stream_column){
-                .name = bytes_of_string(names[i]),
-                .type = stream_type_of(STREAM_TIMESTAMP),
-                .bound = (enum stream_bound)(BOUND_START + i),
-                .window_time = grouping->time->attribute,
-                .is_window_local = grouping->time->type.kind == STREAM_TIMESTAMP_LTZ,
-        };
-    }
-    columns[keys + GROUP_TIME].type = grouping->time->type;
-    columns[keys + GROUP_TIME].attribute = grouping->time->attribute;
+    plan_bound_columns(columns + keys, grouping->time);
     grouping->columns = columns;
 }
 

@@ -92,25 +92,11 @@ static struct stream_schema
 with_bounds(struct planner *planner, const struct stream_schema *schema,
             const struct stream_node *time)
 {
-    static const char *const names[] = {"window_start", "window_end", "window_time"};
     size_t count = schema->count + GROUP_BOUNDS;
     struct stream_column *columns = arena_new_array(planner->compiler.arena,
                                                     struct stream_column, count);
     memcpy(columns, schema->columns, schema->count * sizeof *columns);
-    for (size_t i = 0; i < GROUP_BOUNDS; i++) {
-        struct stream_column *column = &columns[schema->count + i];
-        *column = (struct stream_column){
-                .name = bytes_of_string(names[i]),
-                .type = stream_type_of(STREAM_TIMESTAMP),
-                .bound = (enum stream_bound)(BOUND_START + i),
-                .window_time = time->attribute,
-                .is_window_local = time->type.kind == STREAM_TIMESTAMP_LTZ,
-        };
-        if (i == GROUP_TIME) {
-            column->type = time->type;
-            column->attribute = time->attribute;
-        }
-    }
+    plan_bound_columns(columns + schema->count, time);
     return (struct stream_schema){columns, count};
 }
 

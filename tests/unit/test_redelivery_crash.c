@@ -9,10 +9,8 @@
  */
 #include "journal_rig.h"
 
-#include "base/mem.h"
 #include "redelivery.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
 enum { ORIGIN = 7, FLIGHT = 8, FIRST = 20, MESSAGES = 60, ACKS_MAX = 4096, STEPS_MAX = 4000 };
@@ -62,6 +60,17 @@ acknowledge(struct life *life, unsigned packet)
     life->acks[life->ack_count++] = packet;
 }
 
+/* The message is in the journal: acknowledged now, or when it is on the medium. */
+static void
+settle(struct life *life, unsigned packet)
+{
+    if (life->syncs_first) {
+        life->unsynced[life->unsynced_count++] = packet;
+    } else {
+        acknowledge(life, packet);
+    }
+}
+
 static void
 sync(struct life *life)
 {
@@ -87,12 +96,10 @@ keep(struct life *life, const struct delivery *delivery, struct bytes payload)
                             .topic = BYTES("t"),
                             .props = buf_bytes(&props),
                             .payload = payload};
-    if (!journal_append(life->journal, &record, &diags)) {
-        life->is_dead = true;
-    } else if (life->syncs_first) {
-        life->unsynced[life->unsynced_count++] = delivery->packet;
+    if (journal_append(life->journal, &record, &diags)) {
+        settle(life, delivery->packet);
     } else {
-        acknowledge(life, delivery->packet);
+        life->is_dead = true;
     }
     buf_fini(&props);
     diag_list_fini(&diags);
@@ -113,12 +120,10 @@ take(struct life *life, struct flight flight, bool is_dup)
             .is_dup = is_dup,
             .content = redelivery_content(BYTES("t"), BYTES(""), payload, false),
             .time_us = life->os->mono_us(life->os)};
-    if (!redelivery_is_known(life->window, &delivery)) {
-        keep(life, &delivery, payload);
-    } else if (life->syncs_first) {
-        life->unsynced[life->unsynced_count++] = flight.packet;
+    if (redelivery_is_known(life->window, &delivery)) {
+        settle(life, flight.packet);
     } else {
-        acknowledge(life, flight.packet);
+        keep(life, &delivery, payload);
     }
 }
 
